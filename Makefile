@@ -1,0 +1,58 @@
+# make demo, make test: the two commands. Each installs all that it needs into .venv first.
+PYTHON ?= python3
+BIN    := .venv/bin
+ROOMS  := schema outbox daemon relay consumer sandbox demo cli
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lint format types imports drift bench lock clean
+
+help:
+	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
+	@echo "make test    all tests, on real servers"
+	@echo "make check   lint, types, imports, docs drift, tests: what CI runs"
+	@echo "make bench   throughput and cost, as ratios of one run"
+	@echo "make format  ruff's formatting and import order"
+	@echo "make lock    requirements.txt anew (versions and hashes)"
+
+venv: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: venv
+	$(BIN)/txbox demo crash-recovery
+
+test: venv
+	$(BIN)/python -m pytest
+
+check: lint types imports drift test
+
+lint: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: venv
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: venv
+	$(BIN)/mypy
+
+imports: venv
+	$(BIN)/lint-imports
+
+drift: venv
+	$(BIN)/python -m docs.cli_reference --check
+
+bench: venv
+	$(BIN)/python -m bench
+
+lock: venv
+	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group dev --universal --generate-hashes \
+		--no-header --no-annotate --quiet --upgrade --output-file requirements.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
