@@ -1,0 +1,145 @@
+-- The first tables: outbox, relay cursor, inbox, held messages.
+
+-- A time-ordered id: neighbours in time are neighbours in the inbox's index. PostgreSQL 18 has its own.
+DO $do$
+BEGIN
+    IF to_regprocedure('pg_catalog.uuidv7()') IS NOT NULL THEN
+        CREATE FUNCTION {schema}.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
+            AS 'SELECT pg_catalog.uuidv7()';
+    ELSE
+        -- RFC 9562, 5.7: 48 bits of Unix milliseconds over a random version 4, then the version's bits (0100 -> 0111).
+        CREATE FUNCTION {schema}.uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
+            AS $fn$
+                SELECT encode(
+                    set_bit(set_bit(
+                        overlay(
+                            uuid_send(gen_random_uuid())
+                            PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                            FROM 1 FOR 6),
+                        52, 1), 53, 1),
+                    'hex')::uuid
+            $fn$;
+    END IF;
+END
+$do$;
+
+-- Bytes for people to read: text where they are UTF-8, else hex. For views only.
+CREATE FUNCTION {schema}.readable(bytes bytea) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $fn$
+BEGIN
+    RETURN convert_from(bytes, 'UTF8');
+EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
+    RETURN bytes::text;
+END
+$fn$;
+
+-- Messages in the order in which they were inserted. Append only: nothing updates a row and only pruning deletes one,
+-- so that the hot path leaves no dead tuple. Whoever inserts holds a lock on the sequence until its transaction has
+-- ended: the relay decides by it whether a missing seq may still appear. CACHE 1, or a session could use a seq later
+-- than its lock says.
+CREATE TABLE {schema}.outbox (
+    seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY (CACHE 1),
+    id uuid NOT NULL DEFAULT {schema}.uuid7(),
+    aggregatetype text,
+    aggregateid text,
+    type text NOT NULL,
+    payload bytea,
+    headers jsonb,
+    topic text,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- The one index: the relay reads by seq. An index on id would cost every writer, and serve only a look-up by hand.
+    CONSTRAINT outbox_pkey PRIMARY KEY (seq),
+    -- A row that names neither could never be published.
+    CONSTRAINT outbox_has_route CHECK (topic IS NOT NULL OR aggregatetype IS NOT NULL)
+);
+
+CREATE VIEW {schema}.outbox_readable AS
+SELECT
+    seq,
+    id,
+    coalesce(topic, aggregatetype) AS route,
+    aggregateid AS key,
+    type,
+    {schema}.readable(payload) AS payload,
+    headers,
+    created_at
+FROM {schema}.outbox;
+
+-- One row a relay: every seq up to tail is done, except those in gaps. epoch rises whenever somebody takes the lead,
+-- and a save is made only by the epoch's owner. The last four columns say which database the cursor belongs to.
+CREATE TABLE {schema}.relay_cursor (
+    name text NOT NULL,
+    tail bigint NOT NULL DEFAULT 0,
+    gaps int8multirange NOT NULL DEFAULT '{{}}',
+    epoch bigint NOT NULL DEFAULT 0,
+    leader text,
+    saved_at timestamptz NOT NULL DEFAULT now(),
+    system_identifier text,
+    timeline bigint,
+    sequence_oid oid,
+    sequence_filenode oid,
+    CONSTRAINT relay_cursor_pkey PRIMARY KEY (name)
+)
+-- Updated up to ten times a second for ever: room on the page lets each update stay on it (HOT).
+WITH (fillfactor = 50, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_scale_factor = 0);
+
+-- A consumer's number, so that an id in the inbox costs 4 bytes for it and a consumer can be renamed.
+CREATE TABLE {schema}.consumers (
+    id int NOT NULL GENERATED ALWAYS AS IDENTITY,
+    name text NOT NULL,
+    CONSTRAINT consumers_pkey PRIMARY KEY (id),
+    CONSTRAINT consumers_name_key UNIQUE (name)
+);
+
+-- The inbox: an id in it is taken. No foreign key to consumers: its check would lock a row there for each message.
+CREATE TABLE {schema}.processed_messages (
+    consumer_id int NOT NULL,
+    message_id uuid NOT NULL,
+    topic text NOT NULL,
+    kafka_partition int NOT NULL,
+    kafka_offset bigint NOT NULL,
+    processed_at timestamptz NOT NULL DEFAULT now(),
+    result bytea,
+    -- Decides who handles a message: the second one to insert an id finds it here.
+    CONSTRAINT processed_messages_pkey PRIMARY KEY (consumer_id, message_id)
+);
+
+CREATE VIEW {schema}.processed_messages_readable AS
+SELECT
+    c.name AS consumer,
+    p.message_id,
+    p.topic,
+    p.kafka_partition,
+    p.kafka_offset,
+    p.processed_at,
+    {schema}.readable(p.result) AS result
+FROM {schema}.processed_messages AS p
+JOIN {schema}.consumers AS c ON c.id = p.consumer_id;
+
+-- A message that was taken but has not had its effect has exactly one row here, and the row is the right to run it.
+CREATE TABLE {schema}.held_messages (
+    n bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+    consumer_id int NOT NULL,
+    message_id uuid NOT NULL,
+    state text NOT NULL,
+    blocks boolean NOT NULL,
+    reason text NOT NULL,
+    error text,
+    attempts int NOT NULL,
+    due_at timestamptz,
+    key bytea,
+    type text,
+    payload bytea,
+    headers jsonb NOT NULL,
+    topic text NOT NULL,
+    kafka_partition int NOT NULL,
+    kafka_offset bigint NOT NULL,
+    record_timestamp timestamptz,
+    first_failed_at timestamptz NOT NULL DEFAULT now(),
+    last_failed_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT held_messages_pkey PRIMARY KEY (consumer_id, message_id),
+    CONSTRAINT held_messages_state CHECK (state IN ('waiting', 'dead'))
+);
+
+-- The head of a key, and whether a key is held; n and not the offset, which starts again in a new partition.
+CREATE INDEX held_messages_key_idx ON {schema}.held_messages (consumer_id, topic, key, n);
