@@ -1,0 +1,34 @@
+"""What every long-running process of ours needs: stop, health, metrics port, connections, failpoints, log."""
+
+from txbox.daemon.backoff import Backoff
+from txbox.daemon.errors import DaemonError, Failed, PortTaken, RefusedSetting, UnknownFailpoint
+from txbox.daemon.failpoint import POINTS, failpoint
+from txbox.daemon.health import Check, Health, Report
+from txbox.daemon.http import Http, serving
+from txbox.daemon.kafka import Kafka, Meaning, consumer_settings, meaning, producer_settings
+from txbox.daemon.postgres import Database, connect
+from txbox.daemon.stop import Stop
+
+__all__ = [
+    "POINTS",
+    "Backoff",
+    "Check",
+    "DaemonError",
+    "Database",
+    "Failed",
+    "Health",
+    "Http",
+    "Kafka",
+    "Meaning",
+    "PortTaken",
+    "RefusedSetting",
+    "Report",
+    "Stop",
+    "UnknownFailpoint",
+    "connect",
+    "consumer_settings",
+    "failpoint",
+    "meaning",
+    "producer_settings",
+    "serving",
+]

@@ -1,0 +1,141 @@
+"""librdkafka: which settings are ours, which are yours, which are refused; and what its errors mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from confluent_kafka import KafkaError
+
+from txbox.daemon.errors import RefusedSetting
+
+__all__ = ["Kafka", "Meaning", "consumer_settings", "meaning", "producer_settings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kafka:
+    """Which cluster, and how to reach it."""
+
+    bootstrap_servers: str
+    #: any librdkafka setting (security, timeouts, ...) but those that would break a promise
+    client: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+
+
+_ORDER: Final = "rows of a key would be reordered or repeated when Kafka retries"
+_LOSS: Final = "a message could be lost without anybody knowing"
+_OFFSETS: Final = "offsets are committed after the handlers' transaction, never by a timer"
+
+#: settings that nobody may change, and why
+_REFUSED: Final[Mapping[str, str]] = {
+    "bootstrap.servers": "set kafka.bootstrap_servers",
+    "metadata.broker.list": "set kafka.bootstrap_servers",
+    "enable.idempotence": _ORDER,
+    "max.in.flight": _ORDER,
+    "max.in.flight.requests.per.connection": _ORDER,
+    "partitioner": "keys must find the partition that Java's producers give them",
+    "acks": _LOSS,
+    "request.required.acks": _LOSS,
+    "retries": _LOSS,
+    "message.send.max.retries": _LOSS,
+    "message.timeout.ms": _LOSS,
+    "delivery.timeout.ms": _LOSS,
+    "delivery.report.only.error": "the cursor is moved by acks",
+    "transactional.id": "the outbox makes Kafka's transactions needless",
+    "linger.ms": "it is part of the relay's latency",
+    "batch.size": "it follows the topics' limits",
+    "queue.buffering.max.messages": "set relay.in_flight",
+    "queue.buffering.max.kbytes": "set relay.in_flight_size",
+    "enable.auto.commit": _OFFSETS,
+    "auto.commit.interval.ms": _OFFSETS,
+    "enable.auto.offset.store": _OFFSETS,
+    "group.id": "it is the consumer's name",
+    "group.instance.id": "set consumer.instance_id",
+    "session.timeout.ms": "set consumer.session_timeout",
+    "auto.offset.reset": "a new consumer begins with the first message; anything else would lose some",
+    "enable.partition.eof": "it would hand the consumer records that are no messages",
+}
+
+
+def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_flight_size: int) -> dict[str, Any]:
+    """Return the settings of a producer that neither loses, repeats nor reorders. Raises RefusedSetting."""
+    return {
+        **_clients(kafka),
+        "enable.idempotence": True,
+        "acks": "all",
+        # No time-out of librdkafka's: it would answer "unknown" for a row that Kafka may have. The relay waits.
+        "message.timeout.ms": 0,
+        "partitioner": "murmur2_random",
+        "linger.ms": 5,
+        "batch.size": batch_size,
+        "batch.num.messages": 100_000,
+        # Above the relay's own bounds, which are what stops it from producing too far ahead.
+        "queue.buffering.max.messages": 2 * in_flight,
+        "queue.buffering.max.kbytes": 2 * in_flight_size // 1024 + 4096,
+    }
+
+
+def consumer_settings(
+    kafka: Kafka, *, group: str, session_timeout: float, instance_id: str | None = None
+) -> dict[str, Any]:
+    """Return the settings of a consumer that commits offsets only when told. Raises RefusedSetting."""
+    settings = {
+        "partition.assignment.strategy": "cooperative-sticky",
+        # A long poll answers at once when there is something; the default of 500 ms holds up nobody.
+        "fetch.wait.max.ms": 500,
+        **_clients(kafka),
+        "group.id": group,
+        "session.timeout.ms": int(session_timeout * 1000),
+        "heartbeat.interval.ms": max(int(session_timeout * 1000) // 4, 100),
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+    }
+    return settings | ({"group.instance.id": instance_id} if instance_id else {})
+
+
+def _clients(kafka: Kafka) -> dict[str, Any]:
+    for name in kafka.client:
+        if why := _REFUSED.get(name):
+            raise RefusedSetting(name, why)
+    return {
+        "client.id": "txbox",
+        # A broker that comes back is found within a second and not after the default's ten.
+        "reconnect.backoff.max.ms": 1000,
+        **kafka.client,
+        "bootstrap.servers": kafka.bootstrap_servers,
+    }
+
+
+class Meaning(StrEnum):
+    """What an error asks of us."""
+
+    #: the world's fault: wait and try again
+    RETRY = "retry"
+    #: this message's fault: it will be refused each time
+    POISON = "poison"
+    #: the client is beyond use: make a new one and go on from what was saved
+    FATAL = "fatal"
+
+
+# https://kafka.apache.org/protocol#protocol_error_codes; every other code means RETRY: with an unknown error, waiting
+# loses nothing and skipping might.
+_POISON: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError._BAD_MSG,  # noqa: SLF001  # librdkafka's own codes begin with an underscore
+        KafkaError._INVALID_ARG,  # noqa: SLF001
+    }
+)
+
+
+def meaning(error: KafkaError) -> Meaning:
+    """Return what an error, of a delivery or of the client, asks of us."""
+    if error.fatal() or error.code() == KafkaError._FATAL:  # noqa: SLF001
+        return Meaning.FATAL
+    return Meaning.POISON if error.code() in _POISON else Meaning.RETRY
