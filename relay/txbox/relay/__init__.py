@@ -1,0 +1,37 @@
+"""Publish the committed rows of an outbox to Kafka: in order a key, once acked never forgotten."""
+
+from txbox.relay.batch import Batch, Room, Row, Source
+from txbox.relay.config import RelayConfig
+from txbox.relay.cursor import Cursor, Gap
+from txbox.relay.errors import (
+    AnotherLeader,
+    CursorAhead,
+    PublisherLost,
+    RelayError,
+    Superseded,
+    TopicMissing,
+    Undeliverable,
+    UnfitSequence,
+    WrongCluster,
+)
+from txbox.relay.relay import Relay
+
+__all__ = [
+    "AnotherLeader",
+    "Batch",
+    "Cursor",
+    "CursorAhead",
+    "Gap",
+    "PublisherLost",
+    "Relay",
+    "RelayConfig",
+    "RelayError",
+    "Room",
+    "Row",
+    "Source",
+    "Superseded",
+    "TopicMissing",
+    "Undeliverable",
+    "UnfitSequence",
+    "WrongCluster",
+]

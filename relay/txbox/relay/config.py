@@ -1,0 +1,32 @@
+"""What can be set about a relay."""
+
+from dataclasses import dataclass
+
+__all__ = ["RelayConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayConfig:
+    """Defaults are those of the command line. Durations are seconds, sizes bytes."""
+
+    #: whose cursor; relays of one name take turns, relays of two names each publish everything
+    name: str = "default"
+    #: rows a statement
+    batch: int = 5000
+    #: wait after a poll that found rows, and the longest one after polls that found none
+    poll_min: float = 0.001
+    poll_max: float = 0.050
+    #: how far to publish ahead of Kafka's acks
+    in_flight: int = 200_000
+    in_flight_size: int = 256_000_000
+    #: how often to save the cursor, at most; what is not saved is published again after a crash
+    save_every: float = 0.100
+    #: how long to wait for acks when asked to stop
+    drain_timeout: float = 30.0
+    #: the topic of rows that name none
+    topic: str = "outbox.event.{aggregate}"
+    #: whether to make a missing topic, and how
+    create_topics: bool = False
+    partitions: int = 6
+    #: -1: the broker's default
+    replication: int = -1

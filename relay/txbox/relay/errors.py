@@ -1,0 +1,104 @@
+"""What can keep a relay from publishing.
+
+RelayError
+├── the relay waits, says so in /readyz and the log, and tries again
+│   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
+│   ├── TopicMissing    a message's topic does not exist and may not be made
+│   ├── PublisherLost   librdkafka's producer is beyond use; a new one is made
+│   └── Superseded      another relay of this name took over; this one stands by
+└── the relay stops: a person must look
+    ├── AnotherLeader   `run(once=True)` while another relay of this name leads
+    ├── CursorAhead     the cursor has seen more than the table holds: rows would be passed over
+    ├── WrongCluster    the cursor belongs to another database server
+    └── UnfitSequence   the outbox, its sequence or the connection breaks a rule that the relay relies on
+"""
+
+__all__ = [
+    "AnotherLeader",
+    "CursorAhead",
+    "PublisherLost",
+    "RelayError",
+    "Superseded",
+    "TopicMissing",
+    "Undeliverable",
+    "UnfitSequence",
+    "WrongCluster",
+]
+
+
+class RelayError(Exception):
+    """A relay cannot publish."""
+
+
+class Undeliverable(RelayError):
+    """Kafka refuses a message; those after it wait, so that none is passed over."""
+
+    def __init__(self, message_id: str, topic: str, why: str) -> None:
+        self.message_id, self.topic, self.why = message_id, topic, why
+        super().__init__(
+            f"message {message_id} cannot be published to topic {topic!r}: {why}. Publishing stops before it "
+            "until Kafka takes it; nothing is lost"
+        )
+
+
+class TopicMissing(RelayError):
+    """A topic does not exist."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        super().__init__(
+            f"topic {topic!r} does not exist: create it, or let the relay do so (--create-topics). Publishing stops "
+            "before its first message; nothing is lost"
+        )
+
+
+class PublisherLost(RelayError):
+    """The producer cannot go on. What was not acked is published again by a new one."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the Kafka producer cannot go on: {why}. A new one starts from the saved cursor")
+
+
+class Superseded(RelayError):
+    """The cursor's epoch is no longer ours."""
+
+    def __init__(self, name: str, epoch: int) -> None:
+        super().__init__(f"another relay {name!r} took over from epoch {epoch}: what it published is its own to save")
+
+
+class AnotherLeader(RelayError):
+    """Another relay of this name leads."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"another relay {name!r} leads: stop it first, or leave the work to it")
+
+
+class CursorAhead(RelayError):
+    """The sequence is behind the cursor: new rows would get seqs that count as published."""
+
+    def __init__(self, name: str, tail: int, last: int) -> None:
+        self.tail, self.last = tail, last
+        super().__init__(
+            f"relay {name!r} has published up to seq {tail}, but the outbox's sequence stands at {last}: it was set "
+            "back, or the table was restored or emptied with RESTART IDENTITY. New rows would be passed over. "
+            f"Mend: SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), {tail}), if no row above {last} "
+            "is unpublished"
+        )
+
+
+class WrongCluster(RelayError):
+    """The database's system identifier is not the one that the cursor was saved with."""
+
+    def __init__(self, name: str, stored: str, found: str) -> None:
+        super().__init__(
+            f"the cursor of relay {name!r} was saved on the server with system identifier {stored}, this one is "
+            f"{found}: the database was copied or restored elsewhere, and the same rows may have been published from "
+            "both. Make sure that the other one's relay has stopped"
+        )
+
+
+class UnfitSequence(RelayError):
+    """Something that the proof of no loss rests on is not so."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(f"{what}. Mend: {mend}")

@@ -1,0 +1,94 @@
+"""What is on its way to Kafka, and how far everything has arrived: the acked prefix.
+
+One counter a batch, no table of offsets: a batch's cursor may be saved when its counter and those of all batches
+before it are at zero.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, Message
+
+from txbox.relay.batch import Room, Row
+from txbox.relay.cursor import Frontier
+
+__all__ = ["Failure", "Flight", "Flights"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that Kafka did not take."""
+
+    message_id: str
+    topic: str
+    error: KafkaError
+
+
+class Flight:
+    """One batch under way. `delivered` is librdkafka's callback for each of its messages."""
+
+    __slots__ = ("_failed", "created", "frontier", "left", "size", "topics")
+
+    def __init__(self, rows: Sequence[Row], frontier: Frontier, failed: Callable[[Failure], None]) -> None:
+        self.left = len(rows)
+        self.size = sum(len(row.payload or b"") for row in rows)
+        self.frontier = frontier
+        #: for the metrics: when each row was written (milliseconds since 1970), and where it goes
+        self.created = [row.created for row in rows]
+        self.topics = [row.topic for row in rows]
+        self._failed = failed
+
+    def delivered(self, error: KafkaError | None, message: Message) -> None:
+        """Count an ack. A message that failed is never counted: its batch does not arrive."""
+        if error is None:
+            self.left -= 1
+        else:
+            self._failed(Failure(_id_of(message), message.topic() or "", error))
+
+
+class Flights:
+    """All batches under way, in order. What a batch takes of the room it keeps until all before it have arrived too."""
+
+    def __init__(self, room: Room) -> None:
+        self._flying: deque[Flight] = deque()
+        self._messages, self._size = room
+        #: messages under way
+        self.messages = 0
+        #: the first failure, if there was one
+        self.failure: Failure | None = None
+
+    def depart(self, rows: Sequence[Row], frontier: Frontier) -> Flight:
+        """Note a batch that is about to be produced; an empty one only carries its cursor."""
+        flight = Flight(rows, frontier, self._fail)
+        self._flying.append(flight)
+        self.messages += len(rows)
+        self._size -= flight.size
+        return flight
+
+    def landed(self) -> list[Flight]:
+        """Take out and return the batches that have arrived, up to the first that has not."""
+        arrived: list[Flight] = []
+        while self._flying and self._flying[0].left == 0:
+            flight = self._flying.popleft()
+            self.messages -= len(flight.created)
+            self._size += flight.size
+            arrived.append(flight)
+        return arrived
+
+    @property
+    def room(self) -> Room:
+        """How much more may depart."""
+        return Room(self._messages - self.messages, self._size)
+
+    def _fail(self, failure: Failure) -> None:
+        self.failure = self.failure or failure
+
+
+def _id_of(message: Any) -> str:
+    """Return the header `id`, by which a failed message is known when it is read again."""
+    for name, value in message.headers() or ():
+        if name == "id":
+            return value.decode() if isinstance(value, bytes) else str(value)
+    return "?"

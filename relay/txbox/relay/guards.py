@@ -1,0 +1,78 @@
+"""What must be so before a relay reads a row: each condition has rows lost behind it."""
+
+from dataclasses import dataclass
+
+from txbox.relay.errors import CursorAhead, UnfitSequence, WrongCluster
+
+__all__ = ["Facts", "Stored", "check"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The database as it is now. Fields are the columns of `facts` in ledger.sql."""
+
+    in_recovery: bool
+    system_identifier: str
+    timeline: int | None
+    database_oid: int
+    sequence_oid: int
+    sequence_filenode: int
+    cache: int
+    increment: int
+    cycles: bool
+    permanent: bool
+    subscribed: bool
+    last_value: int
+    backend: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The cursor's row as the last leader left it."""
+
+    tail: int
+    epoch: int
+    system_identifier: str | None
+
+
+def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
+    """Return if a relay may rely on this database. `backend` is the pid that a second statement met.
+
+    Raises UnfitSequence, WrongCluster, CursorAhead. Each message has the mend.
+    """
+    if facts.backend != backend:
+        raise UnfitSequence(
+            "two statements in a row met two backends: a pooler in transaction mode stands between",
+            "give the relay a direct connection; its lock, its reads and its saves must be one session",
+        )
+    if facts.in_recovery:
+        raise UnfitSequence("this server is a standby", "connect to the primary, e.g. target_session_attrs=read-write")
+    _check_sequence(facts)
+    if stored is None:
+        return
+    if stored.system_identifier not in (None, facts.system_identifier):
+        raise WrongCluster(name, str(stored.system_identifier), facts.system_identifier)
+    if facts.last_value < stored.tail:
+        raise CursorAhead(name, stored.tail, facts.last_value)
+
+
+def _check_sequence(facts: Facts) -> None:
+    """Raise UnfitSequence unless seqs rise by one, are drawn under the lock, and survive a crash."""
+    alter = "ALTER TABLE txbox.outbox ALTER COLUMN seq SET"
+    if facts.cache != 1:
+        raise UnfitSequence(
+            f"the outbox's sequence has CACHE {facts.cache}: a session would use seqs that it drew long ago",
+            f"{alter} CACHE 1",
+        )
+    if facts.increment != 1 or facts.cycles:
+        raise UnfitSequence("the outbox's sequence does not rise by one for ever", f"{alter} INCREMENT 1 SET NO CYCLE")
+    if not facts.permanent:
+        raise UnfitSequence(
+            "the outbox or its sequence is unlogged or temporary: a crash would empty it, but not the cursor",
+            "ALTER TABLE txbox.outbox SET LOGGED",
+        )
+    if facts.subscribed:
+        raise UnfitSequence(
+            "the outbox is the target of a subscription: rows arrive without drawing a seq here",
+            "take it out of the publication, and run the relay where the rows are written",
+        )

@@ -1,0 +1,116 @@
+"""The lead and the cursor, on one session: who loses the session has lost lock, reads and saves alike."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+from psycopg import Connection, sql
+from psycopg.rows import class_row, scalar_row, tuple_row
+
+from txbox.daemon import Database, connect
+from txbox.relay.cursor import Cursor, Gap
+from txbox.relay.errors import Superseded
+from txbox.relay.guards import Facts, Stored, check
+from txbox.schema import Statements, require
+
+__all__ = ["Ledger", "Saves"]
+
+#: a cursor that is a little behind repeats rows, it loses none: no save waits for a synchronous standby
+_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({"synchronous_commit": "local"})
+
+
+class Ledger:
+    """The cursor's row. `take` makes this session the leader, `save` moves its cursor."""
+
+    def __init__(self, conn: Connection[Any], database: Database, name: str) -> None:
+        self.conn = conn
+        self.statements = Statements(__package__, "ledger.sql", database.schema)
+        self._schema, self._name = database.schema, name
+        self._table = sql.Identifier(database.schema, "outbox").as_string(None)
+        self.epoch = 0
+
+    @classmethod
+    def open(cls, database: Database, name: str, settings: Mapping[str, str]) -> Self:
+        """Return a ledger on a new session. Raises psycopg.OperationalError."""
+        conn = connect(Connection[Any], database, f"relay {name}", {**_SETTINGS, **settings})
+        return cls(conn, database, name)
+
+    def inspect(self) -> Facts:
+        """Return what the database is like, if a relay may rely on it.
+
+        Raises SchemaError, UnfitSequence, WrongCluster, CursorAhead, psycopg.Error.
+        """
+        require(self.conn, self._schema)
+        with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
+            facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()
+        with self.conn.cursor(row_factory=scalar_row) as cursor:
+            backend = cursor.execute(self.statements["backend"]).fetchone()
+        assert facts is not None and backend is not None, "require() found the table"  # noqa: S101, PT018
+        check(self._name, facts, self.stored(), backend)
+        return facts
+
+    def stored(self) -> Stored | None:
+        """Return the cursor's row, None before the first leader."""
+        with self.conn.cursor(row_factory=class_row(Stored)) as cursor:
+            return cursor.execute(self.statements["read"], {"name": self._name}).fetchone()
+
+    def lock(self) -> bool:
+        """Try to become the leader of this name; the lock lasts as long as the session."""
+        with self.conn.cursor(row_factory=scalar_row) as cursor:
+            lock = f"txbox relay {self._schema} {self._name}"
+            return bool(cursor.execute(self.statements["lock"], {"lock": lock}).fetchone())
+
+    def take(self, leader: str, facts: Facts) -> Cursor:
+        """Raise the epoch, under the lock, and return the saved cursor; a first one begins before the first row."""
+        with self.conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(
+                self.statements["take"],
+                {
+                    "name": self._name,
+                    "leader": leader,
+                    "system_identifier": facts.system_identifier,
+                    "timeline": facts.timeline,
+                    "sequence_oid": facts.sequence_oid,
+                    "sequence_filenode": facts.sequence_filenode,
+                },
+            ).fetchone()
+        assert row is not None, "an upsert returns its row"  # noqa: S101
+        tail, gaps, self.epoch = row
+        return Cursor(tail, tuple(Gap(gap.lower, gap.upper - 1) for gap in gaps))
+
+    def save(self, cursor: Cursor) -> None:
+        """Make the cursor durable. Raises Superseded if another leader took over since `take`."""
+        gaps = ",".join(f"[{first},{last}]" for first, last in cursor.gaps)
+        parameters = {"tail": cursor.tail, "gaps": f"{{{gaps}}}", "name": self._name, "epoch": self.epoch}
+        if self.conn.execute(self.statements["save"], parameters).rowcount == 0:
+            raise Superseded(self._name, self.epoch)
+
+    def outlook(self, tail: int) -> tuple[int, float | None]:
+        """Return how many seqs lie above `tail`, and when the oldest row there was written (Unix time)."""
+        with self.conn.cursor(row_factory=tuple_row) as cursor:
+            row = cursor.execute(self.statements["outlook"], {"table": self._table, "tail": tail}).fetchone()
+        assert row is not None, "a SELECT without FROM has one row"  # noqa: S101
+        return row
+
+    def close(self) -> None:
+        """End the session, and the lead with it."""
+        self.conn.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class Saves:
+    """When to save: not more often than `every` seconds, nor than a twentieth of the time may go into saving."""
+
+    every: float
+    clock: Callable[[], float]
+    _due: float = 0.0
+
+    def due(self) -> bool:
+        """Return whether it is time."""
+        return self.clock() >= self._due
+
+    def saved(self, began: float) -> None:
+        """Note that a save which began at `began` is done."""
+        ended = self.clock()
+        self._due = began + max(self.every, 20 * (ended - began))

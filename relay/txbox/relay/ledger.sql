@@ -1,0 +1,65 @@
+-- name: facts
+-- What must be so for the cursor to be right, in one row.
+SELECT
+    pg_is_in_recovery() AS in_recovery,
+    (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
+    CASE WHEN NOT pg_is_in_recovery()
+        -- The first 8 hex digits of a WAL file's name are the timeline, the current one and not the last checkpoint's.
+        THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
+    END AS timeline,
+    (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS database_oid,
+    s.oid::bigint AS sequence_oid,
+    pg_relation_filenode(s.oid)::bigint AS sequence_filenode,
+    q.seqcache AS cache,
+    q.seqincrement AS increment,
+    q.seqcycle AS cycles,
+    t.relpersistence = 'p' AND s.relpersistence = 'p' AS permanent,
+    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = t.oid) AS subscribed,
+    CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_sequence_last_value(s.oid), 0) END AS last_value,
+    pg_backend_pid() AS backend
+FROM pg_class AS t
+JOIN pg_class AS s ON s.oid = pg_get_serial_sequence(%(table)s, 'seq')::regclass
+JOIN pg_sequence AS q ON q.seqrelid = s.oid
+WHERE t.oid = %(table)s::regclass;
+
+-- name: backend
+SELECT pg_backend_pid();
+
+-- name: lock
+-- Held by the session: whoever loses the session loses the lead with it.
+SELECT pg_try_advisory_lock(hashtextextended(%(lock)s, 0));
+
+-- name: read
+SELECT tail, epoch, system_identifier
+FROM {schema}.relay_cursor
+WHERE name = %(name)s;
+
+-- name: take
+-- The epoch rises with each leader, so that a save of an earlier one finds nothing to update.
+INSERT INTO {schema}.relay_cursor AS mine (
+    name, epoch, leader, saved_at, system_identifier, timeline, sequence_oid, sequence_filenode
+)
+VALUES (
+    %(name)s, 1, %(leader)s, clock_timestamp(), %(system_identifier)s, %(timeline)s, %(sequence_oid)s,
+    %(sequence_filenode)s
+)
+ON CONFLICT (name) DO UPDATE SET
+    epoch = mine.epoch + 1,
+    leader = excluded.leader,
+    saved_at = excluded.saved_at,
+    system_identifier = excluded.system_identifier,
+    timeline = excluded.timeline,
+    sequence_oid = excluded.sequence_oid,
+    sequence_filenode = excluded.sequence_filenode
+RETURNING tail, gaps, epoch;
+
+-- name: save
+UPDATE {schema}.relay_cursor
+SET tail = %(tail)s, gaps = %(gaps)s::int8multirange, saved_at = clock_timestamp()
+WHERE name = %(name)s AND epoch = %(epoch)s;
+
+-- name: outlook
+-- For the metrics: seqs above the tail (those of rollbacks too), and when the oldest row there was written.
+SELECT
+    greatest(coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0) - %(tail)s, 0),
+    (SELECT date_part('epoch', created_at) FROM {schema}.outbox WHERE seq > %(tail)s ORDER BY seq LIMIT 1);

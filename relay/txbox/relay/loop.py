@@ -1,0 +1,141 @@
+"""A leader's loop: read, send, save what has arrived."""
+
+import time
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from txbox.daemon import Health, Meaning, Stop, failpoint, meaning
+from txbox.relay.batch import Batch, Source
+from txbox.relay.config import RelayConfig
+from txbox.relay.cursor import Frontier
+from txbox.relay.errors import PublisherLost, RelayError, Undeliverable
+from txbox.relay.flights import Failure
+from txbox.relay.ledger import Ledger, Saves
+from txbox.relay.metrics import RelayMetrics
+from txbox.relay.pace import Pace
+from txbox.relay.publisher import Publisher
+
+__all__ = ["Loop"]
+
+#: seconds between looks at how much waits in the outbox
+_OUTLOOK_EVERY: Final = 5.0
+
+
+class Loop:
+    """One term: from taking the lead until a stop or an error. Every way out but stop is survived by `Relay`."""
+
+    def __init__(
+        self,
+        source: Source,
+        publisher: Publisher,
+        ledger: Ledger,
+        *,
+        config: RelayConfig,
+        health: Health,
+        metrics: RelayMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source, self._publisher, self._ledger = source, publisher, ledger
+        self._health, self._metrics, self._clock = health, metrics, clock
+        self._config = config
+        self._saves = Saves(every=config.save_every, clock=clock)
+        self._sent: Frontier | None = None
+        self._arrived: Frontier | None = None
+        self._saved: Frontier | None = None
+        self._outlook_due = 0.0
+        #: whether anything went well: then the next wait after an error is a short one again
+        self.progressed = False
+
+    def run(self, stop: Stop, *, once: bool = False) -> None:
+        """Publish until stopped; with `once`, until everything that is visible now was published.
+
+        Rows of one key leave in order; a crash may repeat rows, never lose one. Raises psycopg.Error, KafkaException,
+        Undeliverable, TopicMissing, PublisherLost, Superseded.
+        """
+        pace = Pace(self._config.poll_min, self._config.poll_max)
+        while not stop.requested:
+            batch = self._read()
+            self._send(batch)
+            self._publisher.serve(pace.after(batch))
+            self._settle()
+            self._report(batch)
+            if once and not batch.more:
+                break
+        self._drain(stop)
+
+    def _read(self) -> Batch:
+        began = self._clock()
+        batch = self._source.read(self._publisher.room())
+        self._metrics.read_seconds.observe(self._clock() - began)
+        if batch.rows:
+            self._metrics.batch_messages.observe(len(batch.rows))
+            failpoint("relay.read")
+        return batch
+
+    def _send(self, batch: Batch) -> None:
+        """Hand the batch on; one that only moves the cursor goes the same way, behind those before it."""
+        if batch.rows or batch.frontier is not self._sent:
+            self._sent = batch.frontier
+            self._publisher.send(batch)
+            if batch.rows:
+                failpoint("relay.produced")
+
+    def _settle(self, *, finally_: bool = False) -> None:
+        """Save the cursor of what has arrived, when it is time, and fail with what Kafka did not take."""
+        progress = self._publisher.progress()
+        for flight in progress.landed:
+            self._arrived = flight.frontier
+            if flight.topics:
+                self.progressed = True
+                self._metrics.landed(flight, time.time())
+                failpoint("relay.acked")
+        failed = progress.failure is not None
+        if self._arrived is not self._saved and (failed or finally_ or self._saves.due()):
+            self._save(self._arrived)
+        if progress.failure is not None:
+            self._metrics.failures.labels(progress.failure.topic, progress.failure.error.name()).inc()
+            raise _error_of(progress.failure)
+
+    def _save(self, frontier: Frontier | None) -> None:
+        assert frontier is not None, "saved only when something arrived"  # noqa: S101
+        began, cursor = self._clock(), frontier.cursor
+        self._ledger.save(cursor)
+        self._saves.saved(began)
+        self._saved = frontier
+        self._source.saved(cursor)
+        failpoint("relay.saved")
+
+    def _drain(self, stop: Stop) -> None:
+        """Wait for the acks of what is under way, then save; give up after the limit or at a second stop."""
+        deadline = self._clock() + self._config.drain_timeout
+        while self._publisher.in_flight and not stop.now and self._clock() < deadline:
+            self._publisher.serve(0.05)
+            self._settle()
+        self._settle(finally_=True)
+
+    def _report(self, batch: Batch) -> None:
+        """Tell the metrics and /readyz how it stands."""
+        self._health.beat()
+        in_flight = self._publisher.in_flight
+        self._metrics.in_flight.set(in_flight)
+        if not in_flight and not batch.more:
+            self.progressed = True
+            self._health.set("publishing", True)
+            self._metrics.last_success.set_to_current_time()
+        if self._clock() >= self._outlook_due:
+            self._outlook_due = self._clock() + _OUTLOOK_EVERY
+            self._metrics.gaps.set(batch.frontier.gap_count)
+            self._metrics.gap(batch.frontier.first_gap)
+            self._metrics.outlook(*self._ledger.outlook((self._saved or batch.frontier).tail))
+
+
+def _error_of(failure: Failure) -> RelayError:
+    """Return what a delivery that failed means for the term."""
+    match meaning(failure.error):
+        case Meaning.POISON:
+            return Undeliverable(failure.message_id, failure.topic, failure.error.str())
+        case Meaning.RETRY | Meaning.FATAL:
+            # "Failed" only says that nobody knows: the message may be on the log. So it is read and sent again.
+            return PublisherLost(failure.error.str())
+        case unknown:
+            assert_never(unknown)

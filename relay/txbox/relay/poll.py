@@ -1,0 +1,141 @@
+"""Rows by asking for them: the polling source."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.rows import tuple_row
+from psycopg.types.numeric import Int8
+
+from txbox.relay.batch import Admit, Batch, Room, Row
+from txbox.relay.cursor import Answer, Cursor, Frontier, Gaps, Holder, Question, Snapshot
+from txbox.schema import Statements
+
+__all__ = ["SETTINGS", "Poll", "SequenceId"]
+
+#: what the statements need of the session. A sequential scan or a parallel plan would cost a whole table; row security
+#: would hide rows in silence, off makes it an error. READ COMMITTED: each statement has a snapshot of its own.
+SETTINGS: Final = {
+    "default_transaction_isolation": "read committed",
+    "row_security": "off",
+    "jit": "off",
+    "enable_seqscan": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+#: (oid of the sequence, oid of the database): by these pg_locks knows it
+SequenceId = tuple[int, int]
+
+#: seconds between reads of the holders, at least; and at least this many times what one takes
+_HOLDERS_EVERY: Final = 0.020
+_HOLDERS_SHARE: Final = 20
+
+
+class Poll:
+    """Reads rows with the gap-aware cursor, on the session that leads. `txbox.relay.cursor` says why none is missed."""
+
+    def __init__(
+        self,
+        conn: Connection[Any],
+        statements: Statements,
+        sequence: SequenceId,
+        *,
+        batch: int,
+        template: str,
+        admit: Admit,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._conn = conn
+        self._cursor = conn.cursor(binary=True, row_factory=tuple_row)
+        self._statements = statements
+        self._sequence, self._database = sequence
+        self._batch = batch
+        self._template = template
+        self._admit = admit
+        self._clock = clock
+        self._frontier = Frontier.of(Cursor())
+        self._holders_due = 0.0
+
+    @staticmethod
+    def statements(schema: str) -> Statements:
+        """Return the statements of poll.sql for one schema."""
+        return Statements(__package__, "poll.sql", schema)
+
+    def start(self, cursor: Cursor) -> None:
+        """Begin after a saved cursor, with nothing known of the holders."""
+        self._frontier = Frontier.of(cursor)
+        self._holders_due = 0.0
+
+    def read(self, room: Room) -> Batch:
+        """Return the next rows that are certain to be in order. Raises psycopg.Error, and what `admit` raises."""
+        if room.messages <= 0 or room.size <= 0:
+            return Batch((), self._frontier, more=True)
+        room = room._replace(messages=min(room.messages, self._batch))
+        if self._frontier.groups and self._clock() >= self._holders_due:
+            self._frontier = self._frontier.observe(self._read_holders())
+        question = self._frontier.question()
+        rows, snapshot = self._ask(question, room)
+        if not question.stands(snapshot):
+            question = self._frontier.question(everything=True)
+            rows, _ = self._ask(question, room)
+        return self._batch_of(question, rows, cut=_cut(rows, room))
+
+    def saved(self, cursor: Cursor) -> None:
+        """Nothing here depends on it."""
+
+    def close(self) -> None:
+        """The connection is the ledger's to close."""
+        self._cursor.close()
+
+    def _batch_of(self, question: Question, rows: Sequence[Row], *, cut: bool) -> Batch:
+        """Take as many rows as may be published now, and move the frontier behind them."""
+        admitted = self._admit(rows) if rows else 0
+        answer = Answer(seqs=[row.seq for row in rows], cut=cut)
+        if admitted < len(rows):
+            rows = rows[:admitted]
+            answer = replace(answer, seqs=answer.seqs[:admitted], cut=True)
+        self._frontier = self._frontier.apply(question, answer)
+        return Batch(rows, self._frontier, more=answer.cut)
+
+    def _read_holders(self) -> list[Holder]:
+        began = self._clock()
+        self._cursor.execute(
+            self._statements["holders"], {"sequence": self._sequence, "database": self._database}, prepare=True
+        )
+        holders = [Holder(vxid, xid) for vxid, xid in self._cursor.fetchall()]
+        ended = self._clock()
+        self._holders_due = ended + max(_HOLDERS_EVERY, _HOLDERS_SHARE * (ended - began))
+        return holders
+
+    def _ask(self, question: Question, room: Room) -> tuple[list[Row], Snapshot | None]:
+        """Run the one statement that shows rows; the snapshot that it ran in comes with the first of them."""
+        parameters: dict[str, Any] = {
+            "tail": Int8(question.tail),
+            "messages": Int8(room.messages),
+            "size": Int8(room.size),
+            "template": self._template,
+        }
+        if question.gaps:
+            parameters |= _gap_parameters(question.gaps)
+        name = "above_and_gaps" if question.gaps else "above"
+        found = self._cursor.execute(self._statements[name], parameters, prepare=True).fetchall()
+        if not found:
+            return [], None
+        return [Row._make(row[:8]) for row in found], Snapshot.parse(found[0][8])
+
+
+def _gap_parameters(gaps: Gaps) -> dict[str, list[Int8]]:
+    """Return the gaps as arrays: those of one seq by equality, the others as ranges."""
+    ranges = [gap for gap in gaps if gap.first != gap.last]
+    return {
+        "singles": [Int8(first) for first, last in gaps if first == last],
+        "firsts": [Int8(gap.first) for gap in ranges],
+        "lasts": [Int8(gap.last) for gap in ranges],
+    }
+
+
+def _cut(rows: Sequence[Row], room: Room) -> bool:
+    """Return whether a limit may have ended the answer. Saying so of one that was not cut costs nothing but a poll."""
+    return len(rows) >= room.messages or sum(len(row.payload or b"") for row in rows) >= room.size

@@ -1,0 +1,158 @@
+"""The daemon: stand by, lead, reconnect."""
+
+import logging
+import os
+import socket
+from contextlib import closing
+
+import psycopg
+from confluent_kafka import KafkaException
+from prometheus_client import CollectorRegistry
+
+from txbox.daemon import Backoff, Database, Health, Kafka, Stop
+from txbox.relay.config import RelayConfig
+from txbox.relay.errors import AnotherLeader, PublisherLost, Superseded, TopicMissing, Undeliverable
+from txbox.relay.guards import Facts
+from txbox.relay.ledger import Ledger
+from txbox.relay.loop import Loop
+from txbox.relay.metrics import RelayMetrics
+from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.publisher import Publisher
+
+__all__ = ["Relay"]
+
+#: seconds between a standby's tries for the lead
+_STAND_BY = 0.5
+
+#: what a relay waits out; everything else needs a person, and ends it
+_SURVIVED = (psycopg.Error, KafkaException, Undeliverable, TopicMissing, PublisherLost, Superseded)
+
+_log = logging.getLogger(__name__)
+
+
+class Relay:
+    """Publishes the committed rows of one outbox to Kafka, for as long as it runs.
+
+    At least once, in order a key, from the saved cursor on; any number of relays of one name may run, one of them
+    leads. `health` and `registry` are what a daemon serves over HTTP.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        kafka: Kafka,
+        config: RelayConfig | None = None,
+        *,
+        registry: CollectorRegistry | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        self._database, self._kafka = database, kafka
+        self._config = config or RelayConfig()
+        self.registry = registry or CollectorRegistry()
+        self.health = Health("database", "kafka", "publishing", role="standby")
+        self._metrics = RelayMetrics(self.registry)
+        self._metrics.source.labels("poll").set(1)
+        self._stop = stop or Stop()
+        self._backoff = Backoff(first=0.1, cap=10.0)
+        self._failures = 0
+        self._suspects: set[str] = set()
+
+    def stop(self) -> None:
+        """Ask `run` to end after the acks of what is under way; asked twice, at once. From any thread."""
+        self._stop.request()
+
+    def run(self, *, once: bool = False) -> None:
+        """Stand by, lead, and start again after errors, until stopped.
+
+        `once` publishes what is visible now, and returns; nothing is waited out then.
+        Raises CursorAhead, WrongCluster, UnfitSequence, SchemaError, RefusedSetting; with `once` AnotherLeader and
+        whatever else went wrong. Nothing is lost by any of them.
+        """
+        while not self._stop.requested:
+            try:
+                with closing(Ledger.open(self._database, self._config.name, SETTINGS)) as ledger:
+                    facts = self._stand_by(ledger, once=once)
+                    if facts is not None:
+                        self._lead(ledger, facts, once=once)
+                if once:
+                    return
+            except _SURVIVED as error:
+                if once:
+                    raise
+                self._survive(error)
+            finally:
+                self._follow()
+
+    def _stand_by(self, ledger: Ledger, *, once: bool) -> Facts | None:
+        """Wait for the lead; return what the database is like when we have it, None when asked to stop before."""
+        facts = ledger.inspect()
+        self.health.set("database", True)
+        waited = False
+        while not ledger.lock():
+            if once:
+                raise AnotherLeader(self._config.name)
+            if not waited:
+                _log.info("standing by, another relay leads", extra={"relay": self._config.name})
+                self.health.set("kafka", True, "a standby does not use it")
+                self.health.set("publishing", True, "another relay publishes")
+            waited = True
+            self.health.beat()
+            if self._stop.wait(_STAND_BY):
+                return None
+        return ledger.inspect() if waited else facts
+
+    def _lead(self, ledger: Ledger, facts: Facts, *, once: bool) -> None:
+        """Publish until stopped, or until an error."""
+        cursor = ledger.take(f"{socket.gethostname()}:{os.getpid()}", facts)
+        _log.info(
+            "leading",
+            extra={"relay": self._config.name, "epoch": ledger.epoch, "tail": cursor.tail, "gaps": len(cursor.gaps)},
+        )
+        self.health.role("leader")
+        self._metrics.leader.set(1)
+        self._metrics.epoch.set(ledger.epoch)
+        publisher = Publisher(self._kafka, self._config, self._suspects, self._kafka_is)
+        source = Poll(
+            ledger.conn,
+            Poll.statements(self._database.schema),
+            (facts.sequence_oid, facts.database_oid),
+            batch=self._config.batch,
+            template=self._config.topic,
+            admit=publisher.admit,
+        )
+        with closing(publisher):
+            publisher.check()
+            source.start(cursor)
+            loop = Loop(source, publisher, ledger, config=self._config, health=self.health, metrics=self._metrics)
+            try:
+                loop.run(self._stop, once=once)
+            finally:
+                self._failures = 0 if loop.progressed else self._failures
+
+    def _follow(self) -> None:
+        """Lead no more."""
+        self.health.role("standby")
+        self._metrics.leader.set(0)
+
+    def _kafka_is(self, ok: bool, why: str) -> None:
+        self.health.set("kafka", ok, why)
+
+    def _survive(self, error: Exception) -> None:
+        """Note an error and wait a little before the next term."""
+        self._failures += 1
+        match error:
+            case psycopg.Error():
+                check, server = "database", "postgres"
+            case KafkaException() | PublisherLost():
+                check, server = "kafka", "kafka"
+            case _:
+                check, server = "publishing", "none"
+        if isinstance(error, Undeliverable):
+            self._suspects.add(error.message_id)
+        delay = self._backoff.delay(self._failures)
+        why = str(error).strip() or type(error).__name__
+        _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
+        self.health.set(check, False, why)
+        self._metrics.reconnects.labels(server).inc()
+        self.health.beat()
+        self._stop.wait(delay)
