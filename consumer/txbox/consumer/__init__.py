@@ -1,0 +1,25 @@
+"""Hand each message to a handler so that its effect in the database happens once."""
+
+from txbox.consumer.config import ConsumerConfig
+from txbox.consumer.consumer import Consumer
+from txbox.consumer.errors import (
+    AsyncHandler,
+    ConsumerError,
+    DuplicateHandler,
+    TransactionControl,
+    TransactionLeft,
+)
+from txbox.consumer.received import Received
+from txbox.consumer.runner import Runner
+
+__all__ = [
+    "AsyncHandler",
+    "Consumer",
+    "ConsumerConfig",
+    "ConsumerError",
+    "DuplicateHandler",
+    "Received",
+    "Runner",
+    "TransactionControl",
+    "TransactionLeft",
+]

@@ -1,0 +1,224 @@
+"""Records from Kafka, and their offsets back to it: all that the consumer's loop knows of the broker."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from txbox.consumer.received import Record
+from txbox.daemon import Meaning, meaning
+
+__all__ = ["Broker", "BrokerLost", "Lag"]
+
+#: seconds that an empty fetch waits
+_PATIENCE: Final = 0.05
+#: messages that librdkafka fetches ahead: enough for the largest batch, little enough to be dropped at a rebalance
+_AHEAD: Final = 20_000
+
+_log = logging.getLogger(__name__)
+
+#: (topic, partition, messages behind the end)
+Lag = tuple[str, int, int]
+
+Told = Callable[[str, bool, str], None]
+
+
+class BrokerLost(KafkaException):
+    """The client cannot go on; a new one joins the group and begins after the committed offsets."""
+
+
+class Broker:
+    """A member of the consumer group. One thread: rebalances happen inside `fetch` and `wait`, never within a batch.
+
+    `tell(check, ok, why)` is told how Kafka and the topics stand. `until_end` notes where the partitions end when they
+    are assigned, for `caught_up`.
+    """
+
+    def __init__(self, settings: dict[str, Any], topics: Sequence[str], tell: Told, *, until_end: bool = False) -> None:
+        self._tell = tell
+        self._until_end = until_end
+        self._fatal: KafkaError | None = None
+        #: records that were put back, or came while the partitions were paused; before all that Kafka has
+        self._waiting: deque[Record] = deque()
+        self._assigned: set[tuple[str, int]] = set()
+        #: for `caught_up`: the offsets at which the assigned partitions ended when they were assigned
+        self._ends: dict[tuple[str, int], int] = {}
+        self._paused = False
+        ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error}
+        self._kafka = KafkaConsumer({**ours, **settings}, logger=_log)
+        self._kafka.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def check(self) -> None:
+        """Return if a broker answers. Raises KafkaException."""
+        self._kafka.list_topics("__consumer_offsets", timeout=5)
+        self._tell("kafka", True, "")
+
+    def fetch(self, most: int) -> list[Record]:
+        """Return up to `most` records in the order of their partitions; none after a short wait. Raises BrokerLost."""
+        if self._waiting:
+            return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
+        self._resume()
+        # A wait for one, then whatever is there: `consume(n, timeout)` would wait for all n.
+        first = self._kafka.poll(_PATIENCE)
+        messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
+        self._raise_if_lost()
+        return self._records(messages)
+
+    def put_back(self, records: Sequence[Record]) -> None:
+        """Take records back, to be fetched again before all others, unless their partition is revoked meanwhile."""
+        self._waiting.extendleft(reversed(records))
+
+    def wait(self, seconds: float, stopped: Callable[[float], bool]) -> None:
+        """Let time pass as a member of the group: partitions are paused, heartbeats and rebalances go on.
+
+        `stopped(seconds)` sleeps, and returns whether to end the wait. Raises BrokerLost.
+        """
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not stopped(min(left, _PATIENCE)):
+            self._pause()
+            message = self._kafka.poll(0)
+            self._waiting.extend(self._records([] if message is None else [message]))
+            self._raise_if_lost()
+
+    def done(self, records: Sequence[Record]) -> None:
+        """Commit the offsets after these records, in the background: a crash before repeats, and the inbox knows."""
+        ends: dict[tuple[str, int], int] = {}
+        for record in records:
+            ends[record.topic, record.partition] = record.offset + 1
+        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._assigned]
+        if offsets:
+            self._kafka.store_offsets(offsets=offsets)
+            self._kafka.commit(asynchronous=True)
+
+    def caught_up(self) -> bool:
+        """Return whether all that was there when the partitions were assigned has been fetched and settled."""
+        if not self._ends or self._waiting:
+            return False
+        positions = self._kafka.position([TopicPartition(*place) for place in self._ends])
+        return all(max(p.offset, 0) >= self._ends[p.topic, p.partition] or self._empty(p) for p in positions)
+
+    def lag(self) -> list[Lag]:
+        """Return how far behind the end each assigned partition is, as far as librdkafka knows without asking."""
+        lags: list[Lag] = []
+        for position in self._kafka.position([TopicPartition(*place) for place in sorted(self._assigned)]):
+            _, high = self._kafka.get_watermark_offsets(position, cached=True)
+            if high >= 0 and position.offset >= 0:
+                lags.append((position.topic, position.partition, max(high - position.offset, 0)))
+        return lags
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions are assigned."""
+        return len(self._assigned)
+
+    def close(self) -> None:
+        """Commit what is settled and leave the group."""
+        self._commit_settled()
+        self._kafka.close()
+
+    def _empty(self, position: TopicPartition) -> bool:
+        """Return whether nothing is left in a partition between the committed offset and the end it had."""
+        committed = self._kafka.committed([TopicPartition(position.topic, position.partition)], timeout=5)[0].offset
+        low, _ = self._kafka.get_watermark_offsets(position, cached=True)
+        return max(committed, low, 0) >= self._ends[position.topic, position.partition]
+
+    def _records(self, messages: Sequence[KafkaMessage]) -> list[Record]:
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(_record(message))
+            elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+                self._tell("topics", False, f"topic {message.topic()}: {error.str()}")
+            else:
+                _log.warning("kafka", extra={"why": error.str()})
+        return records
+
+    def _pause(self) -> None:
+        """Stop fetching, so that waiting records do not pile up; polling goes on, or Kafka would throw us out."""
+        if not self._paused:
+            self._kafka.pause(self._kafka.assignment())
+            self._paused = True
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._kafka.resume(self._kafka.assignment())
+            self._paused = False
+
+    def _on_assign(self, consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        self._paused = False  # new partitions are not paused: pause all of them again
+        for partition in partitions:
+            place = (partition.topic, partition.partition)
+            self._assigned.add(place)
+            if self._until_end:
+                self._ends[place] = consumer.get_watermark_offsets(partition, timeout=5)[1]
+        self._tell("kafka", True, "")
+        self._tell("topics", True, "")
+        _log.info("partitions assigned", extra={"partitions": _names(partitions)})
+
+    def _on_revoke(self, _consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        self._commit_settled()
+        self._drop(partitions)
+        _log.info("partitions revoked", extra={"partitions": _names(partitions)})
+
+    def _on_lost(self, _consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
+        """Others have them already: no offset of ours may be committed any more."""
+        self._drop(partitions)
+        _log.warning("partitions lost", extra={"partitions": _names(partitions)})
+
+    def _drop(self, partitions: Sequence[TopicPartition]) -> None:
+        gone = {(partition.topic, partition.partition) for partition in partitions}
+        self._assigned -= gone
+        self._ends = {place: end for place, end in self._ends.items() if place not in gone}
+        self._waiting = deque(r for r in self._waiting if (r.topic, r.partition) not in gone)
+
+    def _commit_settled(self) -> None:
+        """Commit what is stored, and wait for it: others are about to begin there."""
+        try:
+            self._kafka.commit(asynchronous=False)
+        except KafkaException as exception:
+            # Nothing is lost by it: whoever gets the partitions finds the ids in the inbox.
+            if exception.args[0].code() != KafkaError._NO_OFFSET:  # noqa: SLF001  # librdkafka's own codes begin with _
+                _log.info("offsets not committed", extra={"why": exception.args[0].str()})
+
+    def _on_error(self, error: KafkaError) -> None:
+        if meaning(error) is Meaning.FATAL:
+            self._fatal = error
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._tell("kafka", False, "no broker answers")
+
+    def _raise_if_lost(self) -> None:
+        if self._fatal is not None:
+            raise BrokerLost(self._fatal)
+
+
+def _record(message: KafkaMessage) -> Record:
+    kind, timestamp = message.timestamp()
+    headers: Any = message.headers() or ()  # its stub allows a dict, which only a producer may give
+    return Record(
+        topic=message.topic() or "",
+        partition=_number(message.partition()),
+        offset=_number(message.offset()),
+        timestamp=timestamp if kind else None,  # 0: the record has none
+        key=_bytes(message.key()),
+        value=_bytes(message.value()),
+        headers=[(name, _bytes(value)) for name, value in headers],
+    )
+
+
+def _number(value: int | None) -> int:
+    assert value is not None, "a record without an error has a place"  # noqa: S101
+    return value
+
+
+def _bytes(value: str | bytes | None) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _names(partitions: Sequence[TopicPartition]) -> list[str]:
+    return [f"{partition.topic}[{partition.partition}]" for partition in partitions]

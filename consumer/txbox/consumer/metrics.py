@@ -1,0 +1,105 @@
+"""What a consumer counts. `docs/metrics.md` has the whole list; a test compares."""
+
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from txbox.consumer.broker import Lag
+from txbox.consumer.outcomes import Committed
+from txbox.consumer.received import Received
+
+__all__ = ["ConsumerMetrics"]
+
+_SECONDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_END_TO_END: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+class ConsumerMetrics:
+    """All metrics of one consumer, in `registry`."""
+
+    def __init__(self, consumer: str, registry: CollectorRegistry) -> None:
+        self._consumer = consumer
+        self._messages = Counter(
+            "txbox_consumer_messages",
+            "Messages by what became of them.",
+            ["consumer", "topic", "outcome"],
+            registry=registry,
+        )
+        self._handler = Histogram(
+            "txbox_consumer_handler_seconds",
+            "Time in a handler.",
+            ["consumer", "type"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._end_to_end = Histogram(
+            "txbox_consumer_end_to_end_latency_seconds",
+            "From a record's timestamp to the commit of its effect.",
+            ["consumer", "topic"],
+            buckets=_END_TO_END,
+            registry=registry,
+        )
+        self._lag = Gauge(
+            "txbox_consumer_lag_messages",
+            "Messages behind the partition's end.",
+            ["consumer", "topic", "partition"],
+            registry=registry,
+        )
+        self._lag_seconds = Gauge(
+            "txbox_consumer_lag_seconds",
+            "Age of the last message that was handled, while there are more; 0 when there are none.",
+            ["consumer"],
+            registry=registry,
+        )
+        self._partitions = Gauge(
+            "txbox_consumer_partitions", "Partitions assigned to this process.", ["consumer"], registry=registry
+        )
+        self._transactions = Counter(
+            "txbox_consumer_transactions",
+            "Transactions by how they ended.",
+            ["consumer", "outcome"],
+            registry=registry,
+        )
+        self._last_written: float | None = None
+
+    def committed(self, outcome: Committed) -> None:
+        """Count a batch that was committed."""
+        now = time.time()
+        self._transactions.labels(self._consumer, "committed").inc()
+        for handled in outcome.handled:
+            self._count(handled.message.topic, "processed")
+            # Types that fall to the handler for every other one come from outside: no label of their own for each.
+            self._handler.labels(self._consumer, handled.message.type or "").observe(handled.seconds)
+            self._observe_age(handled.message, now)
+        for message in outcome.duplicates:
+            self._count(message.topic, "duplicate")
+        for record in outcome.skipped:
+            self._count(record.topic, "skipped")
+        for bad in outcome.dead:
+            self._count(bad.record.topic, "dead")
+
+    def failed(self) -> None:
+        """Count a batch that was rolled back."""
+        self._transactions.labels(self._consumer, "failed").inc()
+
+    def lag(self, lags: Iterable[Lag], partitions: int) -> None:
+        """Note how far behind this process is."""
+        behind = 0
+        self._lag.clear()
+        for topic, partition, messages in lags:
+            behind += messages
+            self._lag.labels(self._consumer, topic, str(partition)).set(messages)
+        late = time.time() - self._last_written if behind and self._last_written else 0.0
+        self._lag_seconds.labels(self._consumer).set(max(late, 0.0))
+        self._partitions.labels(self._consumer).set(partitions)
+
+    def _observe_age(self, message: Received, now: float) -> None:
+        if message.timestamp is not None:
+            self._last_written = message.timestamp.timestamp()
+            age = max(now - self._last_written, 0.0)
+            self._end_to_end.labels(self._consumer, message.topic).observe(age)
+
+    def _count(self, topic: str, outcome: str) -> None:
+        self._messages.labels(self._consumer, topic, outcome).inc()

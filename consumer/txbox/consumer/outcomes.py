@@ -1,0 +1,64 @@
+"""How a batch ended. A closed set: the loop matches each of them once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import psycopg
+
+from txbox.consumer.received import Received, Record, Unreadable
+
+__all__ = ["Blame", "Committed", "Failed", "Handled", "Outcome", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """A message whose handler ran, and how long it took."""
+
+    message: Received
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The effects and the ids are durable: the offsets may follow."""
+
+    handled: Sequence[Handled]
+    duplicates: Sequence[Received]
+    dead: Sequence[Unreadable]
+    skipped: Sequence[Record]
+
+
+class Blame(StrEnum):
+    """Whose fault a failure is."""
+
+    #: the handler's, or its message's
+    HANDLER = "handler"
+    #: the database's: it is away, or another transaction was in the way
+    DATABASE = "database"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """Nothing of the batch is left in the database: it is tried again."""
+
+    error: Exception
+    blame: Blame
+    #: the message at which it happened, None between the handlers
+    message: Received | None
+    #: whether the connection is beyond use
+    disconnected: bool
+
+
+Outcome = Committed | Failed
+
+
+def judge(error: Exception, message: Received | None, *, disconnected: bool) -> Failed:
+    """Return what an error means. Pure.
+
+    A deadlock, a serialization failure or a lost connection is nobody's message's fault, wherever it comes up.
+    """
+    transient = isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
+    theirs = message is not None and not transient and not disconnected
+    blame = Blame.HANDLER if theirs else Blame.DATABASE
+    return Failed(error=error, blame=blame, message=message, disconnected=disconnected)
