@@ -5,7 +5,7 @@
 -- '3/0' is a transaction that has just ended. Not granted counts: it will draw as soon as it is.
 SELECT
     l.virtualtransaction AS vxid,
-    min(xmax + (l.transactionid::text::bigint - (xmax & 4294967295) + 6442450944) % 4294967296 - 2147483648)
+    min(xmax + (l.transactionid::text::bigint - (xmax & 4294967295) + 6442450944) %% 4294967296 - 2147483648)
         FILTER (WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted) AS xid
 FROM pg_locks AS l
 CROSS JOIN (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) AS snapshot

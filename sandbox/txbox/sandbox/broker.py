@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from txbox.sandbox.errors import NotUp, PortTaken, StartFailed
+from txbox.sandbox.errors import NotUp, PortTaken
 from txbox.sandbox.processes import ServerProcess, write_atomically
 from txbox.sandbox.runtime import Runtime
 from txbox.sandbox.servers import is_free, is_listening
@@ -53,6 +53,27 @@ log.cleaner.dedupe.buffer.size=16777216
 """
 
 
+def properties(number: int, port: int, voters: Mapping[int, str], data: Path) -> str:
+    """The text of a node's server.properties.
+
+    Args:
+        number: its number.
+        port: where it listens for clients.
+        voters: the controllers' addresses by node, its own among them.
+        data: its data folder.
+    """
+    copies = min(len(voters), 3)
+    return _SETTINGS.format(
+        number=number,
+        port=port,
+        controller=voters[number],
+        voters=",".join(f"{voter}@{address}" for voter, address in voters.items()),
+        data=data,
+        copies=copies,
+        quorum=copies // 2 + 1,
+    )
+
+
 class Broker:
     """Node `number` of a cluster; its data, settings and log are in `folder`."""
 
@@ -78,35 +99,22 @@ class Broker:
     @property
     def learns(self) -> bool:
         """Whether its orderly end will take longer, because it writes Java's start-up cache then."""
-        return self.process.pid is not None and not self._runtime.has_learned and self.number == 0
+        return self.process.pid is not None and self._learned.exists()
 
-    def prepare(self, port: int, voters: dict[int, str]) -> None:
+    def prepare(self, port: int, voters: Mapping[int, str]) -> None:
         """Settle the ports at which `launch` will listen, and format the data folder if there is none."""
-        copies = min(len(voters), 3)
-        settings = _SETTINGS.format(
-            number=self.number,
-            port=port,
-            controller=voters[self.number],
-            voters=",".join(f"{number}@{address}" for number, address in voters.items()),
-            data="{data}",
-            copies=copies,
-            quorum=copies // 2 + 1,
-        )
         if not self.data.exists():
-            self._format(settings)
-        write_atomically(self._settings, settings.format(data=self.data))
+            self._format(port, voters)
+        write_atomically(self._settings, properties(self.number, port, voters, self.data))
 
-    def _format(self, settings: str) -> None:
+    def _format(self, port: int, voters: Mapping[int, str]) -> None:
         """Make the data folder; it appears whole or not at all."""
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        format_settings = self.folder / "format.properties"
-        format_settings.write_text(settings.format(data=new))
-        tool = self._runtime.command("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", format_settings)
-        told = subprocess.run(tool, capture_output=True, text=True)
-        self.process.log.write_text(told.stdout + told.stderr)
-        if told.returncode:
-            raise StartFailed(self.name, "formatting its folder failed", self.process.log, self.process.log_tail())
+        settings = self.folder / "format.properties"
+        settings.write_text(properties(self.number, port, voters, new))
+        tool = self._runtime.command("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", settings)
+        self.process.run(tool, cwd=self.folder)
         new.rename(self.data)
 
     def launch(self) -> None:
@@ -121,9 +129,11 @@ class Broker:
         if not is_free(port):
             raise PortTaken(self.name, port)
         self._learned.unlink(missing_ok=True)
-        learn = self._learned if self.number == 0 else None  # one is enough
-        command = self._runtime.command("kafka.Kafka", self._settings, learn=learn)
-        self.process.start(command, cwd=self.folder)
+        learn = None
+        if self.number == 0 and not self._runtime.has_learned:  # one is enough
+            learn = self._learned
+            learn.touch()  # says, until Java overwrites it at its end, that it will
+        self.process.start(self._runtime.command("kafka.Kafka", self._settings, learn=learn), cwd=self.folder)
 
     def wait_ready(self) -> None:
         """Return when the broker accepts connections; StartFailed if it ended or took too long."""
@@ -133,7 +143,7 @@ class Broker:
     def stop(self) -> None:
         """Orderly end: partitions are handed over first. Keeps what Java has learned about the start."""
         graceful = self.process.stop(signal.SIGTERM, _STOP_LIMIT)
-        if graceful and self._learned.exists():
+        if graceful and self._learned.exists() and self._learned.stat().st_size:
             self._runtime.adopt(self._learned)
         self._learned.unlink(missing_ok=True)
 

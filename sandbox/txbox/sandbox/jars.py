@@ -103,7 +103,8 @@ def _fetch(jars: list[Jar], folder: Path, progress: Callable[[str], None]) -> No
         maven = _maven(Path(staging))
         arrivals = pool.map(lambda jar: _fetch_one(maven, jar, folder), jars)
         for count, _ in enumerate(arrivals, 1):
-            progress(f"fetching Kafka {KAFKA_VERSION}, once: {count} of {len(jars)} jars")
+            if count % 10 == 0 or count == len(jars):
+                progress(f"fetching Kafka {KAFKA_VERSION}, once: {count} of {len(jars)} jars")
 
 
 def _maven(staging: Path) -> MavenContext:

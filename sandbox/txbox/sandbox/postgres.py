@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from txbox.sandbox.errors import NoPostgres, NotUp, PortTaken, StartFailed, WrongData
+from txbox.sandbox.errors import NoPostgres, NotUp, PortTaken, WrongData
 from txbox.sandbox.folders import cache_folder, copy_once, postgres_account, require_reachable
 from txbox.sandbox.processes import ServerProcess, children, eventually, write_atomically
 from txbox.sandbox.servers import is_free
@@ -92,6 +92,7 @@ class Postgres:
     def prepare(self, port: int) -> None:
         """Make the data folder if there is none, and settle the port at which `start` will listen."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)  # whatever the umask: in root's place another user works in it
         major = self.version.split(".")[0]
         if not self.data.exists():
             self._initialise()
@@ -99,7 +100,7 @@ class Postgres:
             raise WrongData(f"{self.data} belongs to PostgreSQL {made_by}, and {major} was asked for")
         settings = _SETTINGS.format(port=port, fsync="on" if self._fsync else "off")
         write_atomically(self.data / "sandbox.conf", settings)
-        (self.data / "sandbox.conf").chmod(0o644)  # whatever the umask: in root's place another user reads it
+        (self.data / "sandbox.conf").chmod(0o644)
 
     def start(self) -> None:
         """Start the server on its port and return when it answers; after a kill, when it has recovered.
@@ -154,22 +155,11 @@ class Postgres:
         new = self.folder / "data.new"
         shutil.rmtree(new, ignore_errors=True)
         if account := self._account:
-            require_reachable(self.folder)
+            require_reachable(new)
             new.mkdir(mode=0o700)
             os.chown(new, account.uid, account.gid)
-        told = subprocess.run(
-            [self.program("initdb"), "-D", new, *_INITDB_OPTIONS],
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-            cwd=self.folder,
-            env=_env(),
-            capture_output=True,
-            text=True,
-        )
-        self.process.log.write_text(told.stdout + told.stderr)
-        if told.returncode:
-            raise StartFailed("postgres", "initdb failed", self.process.log, self.process.log_tail())
+        command: list[str | Path] = [self.program("initdb"), "-D", new, *_INITDB_OPTIONS]
+        self.process.run(command, cwd=self.folder, env=_env(), account=self._account)
         with (new / "postgresql.conf").open("a") as settings:
             settings.write("include 'sandbox.conf'\n")
         new.rename(self.data)

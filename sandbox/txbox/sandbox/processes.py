@@ -129,6 +129,29 @@ class ServerProcess:
 
         Returns when the process is on file, not when it is ready.
         """
+        process = self._launch(command, cwd, env, account)
+        threading.Thread(target=process.wait, name=f"reap-{self.name}", daemon=True).start()
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        account: Account | None = None,
+    ) -> None:
+        """Run a program that prepares the server, in the server's place: if we are killed, it can be ended like it.
+
+        Raises:
+            StartFailed: it did not succeed.
+        """
+        if code := self._launch(command, cwd, env, account).wait():
+            reason = f"{Path(command[0]).name} failed with code {code}"
+            raise StartFailed(self.name, reason, self.log, self.log_tail())
+
+    def _launch(
+        self, command: Sequence[str | Path], cwd: Path, env: Mapping[str, str] | None, account: Account | None
+    ) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _GATE, self.name, *map(str, command)],
@@ -145,7 +168,7 @@ class ServerProcess:
         Identity.of(process.pid).write(self.file)
         with process.stdin as gate:  # type: ignore[union-attr]  # PIPE above makes it a stream
             gate.write(b"go\n")
-        threading.Thread(target=process.wait, name=f"reap-{self.name}", daemon=True).start()
+        return process
 
     def signal(self, number: int) -> None:
         """Send a signal to the server, if it lives."""

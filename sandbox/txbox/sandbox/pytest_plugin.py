@@ -66,7 +66,10 @@ def txbox_servers(txbox_sandbox: Sandbox | None) -> Servers:
 
 @pytest.fixture(scope="session")
 def txbox_prepare() -> Callable[[str], None]:
-    """Override this to fill the template database; it is called once a session, with the database's URL."""
+    """Override this to fill the template database; it is called once a session, with the database's URL.
+
+    It must close its connections: PostgreSQL copies no database that somebody is connected to.
+    """
     return lambda url: None
 
 
@@ -100,9 +103,11 @@ def _database(server: str, template: str) -> Iterator[str]:
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
-    yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-    with psycopg.connect(server, autocommit=True) as connection:  # anew: the test may have restarted the server
-        connection.execute(drop.format(sql.Identifier(name)))
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:  # anew: the test may have restarted the server
+            connection.execute(drop.format(sql.Identifier(name)))
 
 
 def _given_servers(database_url: str, bootstrap_servers: str) -> Servers:

@@ -46,19 +46,21 @@ class Runtime:
 
     @property
     def start_cache(self) -> Path:
+        """Where this Java's cache is, or will be."""
         return self._folder / f"java-{self.java.build}.aot"
 
     @property
     def has_learned(self) -> bool:
+        """Whether there is nothing more to learn: it is on disk, or this Java has no such cache."""
         return not self.java.has_aot_cache or self.start_cache.exists()
 
     def command(self, main: str, *arguments: str | Path, learn: Path | None = None) -> list[str | Path]:
-        """The command line that runs the class `main`, learning into a file if there is nothing learned yet."""
+        """The command line that runs the class `main` with what was learned so far, or learning into a file."""
         cache: list[str] = []
-        if self.java.has_aot_cache and self.start_cache.exists():
-            cache = [f"-XX:AOTCache={self.start_cache}"]
-        elif self.java.has_aot_cache and learn:
+        if learn:
             cache = [f"-XX:AOTCacheOutput={learn}"]
+        elif self.start_cache.exists():  # Java itself ignores a damaged one
+            cache = [f"-XX:AOTCache={self.start_cache}"]
         return [self.java.binary, *_OPTIONS, *cache, "-cp", self.class_path, main, *arguments]
 
     def adopt(self, learned: Path) -> None:

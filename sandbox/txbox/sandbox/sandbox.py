@@ -16,7 +16,7 @@ from txbox.sandbox.errors import AlreadyUp
 from txbox.sandbox.kafka import Kafka
 from txbox.sandbox.postgres import Postgres
 from txbox.sandbox.processes import Identity, ServerProcess, write_atomically
-from txbox.sandbox.servers import Servers, free_ports, is_free
+from txbox.sandbox.servers import Servers, free_ports, settle_ports
 
 _PREFIX = "txbox-sandbox-"
 
@@ -124,8 +124,9 @@ class Sandbox:
         return [self.postgres.process, *(broker.process for broker in self.kafka.brokers)]
 
     def _start(self) -> None:
-        brokers = len(self.kafka.brokers)
-        postgres_port, *kafka_ports = _settle([self.postgres.port, *self.kafka.ports], 1 + brokers)
+        self.postgres.program("postgres")  # a wrong folder is told now, not after Kafka's start
+        wanted = [self.postgres.port, *(broker.port for broker in self.kafka.brokers)]
+        postgres_port, *kafka_ports = settle_ports(wanted)
         with ThreadPoolExecutor(2, thread_name_prefix="sandbox") as pool:
             postgres = pool.submit(self._start_postgres, postgres_port)
             kafka = pool.submit(self._start_kafka, kafka_ports)
@@ -158,17 +159,12 @@ class Sandbox:
             yield
 
 
-def _settle(wanted: list[int | None], count: int) -> list[int]:
-    """`count` ports: the wanted ones that are free, others in place of those that are not."""
-    spare = free_ports(count)
-    settled = [port if port and is_free(port) else spare.pop() for port in wanted[:count]]
-    return settled + [spare.pop() for _ in range(count - len(settled))]
-
-
 def _temporary_folder() -> Path:
     """A new folder's name. Folders of sandboxes whose owner was killed are cleared away on this occasion."""
     parent = Path(tempfile.gettempdir())
     for left in parent.glob(f"{_PREFIX}*"):
+        if left.stat().st_uid != os.geteuid():
+            continue  # another user's, and the processes that it names are not ours to end
         if (owner := Identity.read(left / "owner.json")) and not owner.alive():
             Sandbox(left).reset()
             shutil.rmtree(left, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,6 +63,12 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def settle_ports(wanted: Sequence[int | None]) -> list[int]:
+    """The wanted ports, with free ones in place of those that are taken or None."""
+    spare = free_ports(len(wanted))
+    return [port if port and is_free(port) else spare.pop() for port in wanted]
 
 
 def is_listening(port: int) -> bool:

@@ -20,26 +20,36 @@ def warm_up(bootstrap_servers: str, brokers: int) -> bool:
         "reconnect.backoff.max.ms": 200,
         "log_level": 0,  # a broker that is not quite there yet is no news
     }
-    topic = f"warm-up-{uuid4().hex[:8]}"
+    name = f"warm-up-{uuid4().hex[:8]}"
     admin = AdminClient(client)
     try:
         if not eventually(lambda: len(admin.list_topics(timeout=5).brokers) == brokers, _LIMIT):
             return False
-        admin.create_topics([NewTopic(topic, num_partitions=1)])[topic].result(_LIMIT)
-        works = _goes_round(client, topic)
-        admin.delete_topics([topic])[topic].result(_LIMIT)
+        admin.create_topics([NewTopic(name, num_partitions=1)])[name].result(_LIMIT)
+        works = _goes_round(client, name, admin)
+        admin.delete_topics([name])[name].result(_LIMIT)
     except KafkaException:
         return False
     return works
 
 
-def _goes_round(client: dict[str, Any], topic: str) -> bool:
-    consumer = Consumer(client | {"group.id": topic, "auto.offset.reset": "earliest"})
+def _goes_round(client: dict[str, Any], name: str, admin: AdminClient) -> bool:
     producer = Producer(client | {"enable.idempotence": True})
+    producer.produce(name, b"warm")  # its id takes a while, and so does the coordinator
+    # librdkafka's consumer asks a coordinator that is not ready once a second; this asks all the time
+    if not eventually(lambda: _has_coordinator(admin, name), _LIMIT):
+        return False
+    consumer = Consumer(client | {"group.id": name, "auto.offset.reset": "earliest"})
     try:
-        consumer.subscribe([topic])
-        consumer.poll(0)  # joins while the producer waits for its id
-        producer.produce(topic, b"warm")
-        return producer.flush(_LIMIT) == 0 and consumer.poll(_LIMIT) is not None
+        consumer.subscribe([name])
+        return consumer.poll(_LIMIT) is not None and producer.flush(_LIMIT) == 0
     finally:
         consumer.close()
+
+
+def _has_coordinator(admin: AdminClient, group: str) -> bool:
+    try:
+        admin.describe_consumer_groups([group])[group].result(_LIMIT)
+    except KafkaException:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""`txbox ...`: click commands of a few lines each that call the library."""

@@ -1,0 +1,5 @@
+"""`python -m txbox.cli` is `txbox`."""
+
+from txbox.cli.main import main
+
+main()

@@ -1,0 +1,90 @@
+"""The `txbox` command."""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+from confluent_kafka import KafkaException
+
+from txbox.cli import config, consume, consumers, db, demo, inbox, outbox, relay, sandbox
+from txbox.cli.options import State
+from txbox.cli.settings import read_file
+from txbox.consumer import ConsumerError
+from txbox.daemon import DaemonError
+from txbox.relay import RelayError
+from txbox.schema import SchemaError
+
+__all__ = ["main"]
+
+#: what is a user's to mend: told in one line, without a traceback
+_TOLD = (RelayError, ConsumerError, DaemonError, SchemaError)
+
+
+class _Txbox(click.Group):
+    """The root group: turns what users can mend into messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _TOLD as error:
+            raise click.ClickException(str(error)) from error
+        except psycopg.OperationalError as error:
+            raise click.ClickException(f"PostgreSQL: {str(error).strip()}") from error
+        except psycopg.Error as error:
+            raise click.ClickException(f"PostgreSQL: {type(error).__name__}: {str(error).strip()}") from error
+        except KafkaException as error:
+            raise click.ClickException(f"Kafka: {error.args[0].str()}") from error
+        except KeyboardInterrupt:
+            ctx.exit(130)
+
+
+@click.group(cls=_Txbox, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="TXBOX_CONFIG",
+    show_envvar=True,
+    help="Settings file.  [default: txbox.toml, if it is there]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print data.",
+)
+@click.option("-v", "--verbose", count=True, help="Log more.")
+@click.option("-q", "--quiet", count=True, help="Say less.")
+@click.option("--no-color", is_flag=True, envvar="NO_COLOR", show_envvar=True, help="No colors.")
+@click.version_option(version("txbox"), prog_name="txbox")
+@click.pass_context
+def txbox(ctx: click.Context, file: Path | None, output: str, verbose: int, quiet: int, no_color: bool) -> None:
+    """Reliable messaging between services on PostgreSQL and Apache Kafka.
+
+    Data goes to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 unhealthy, 4 not found, 130 interrupted.
+    """
+    default = Path("txbox.toml")
+    path = file or (default if default.is_file() else None)
+    ctx.obj = State(file=read_file(path) if path else {}, output=output, color=not no_color, verbosity=verbose - quiet)
+
+
+_COMMANDS: tuple[click.Command, ...] = (
+    db.db,
+    relay.relay,
+    outbox.outbox,
+    consume.consume,
+    consumers.consumers,
+    inbox.inbox,
+    config.config,
+    demo.demo,
+    sandbox.sandbox,
+)
+for command in _COMMANDS:
+    txbox.add_command(command)
+
+main: Callable[[], None] = txbox

@@ -1,0 +1,132 @@
+"""Settings as click options, and what commands make of them."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_from_env, secret_from
+from txbox.consumer import ConsumerConfig
+from txbox.daemon import Database, Http, Kafka
+from txbox.relay import RelayConfig
+
+__all__ = ["State", "Values", "settings"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """What the options before the command say; `ctx.obj`."""
+
+    #: settings of the file, by key
+    file: Mapping[str, Any] = field(default_factory=dict)
+    #: table or json
+    output: str = "table"
+    color: bool = True
+    #: counted -v, less counted -q
+    verbosity: int = 0
+
+
+class _Option(click.Option):
+    """An option that also looks into `<VARIABLE>_FILE` and into the file."""
+
+    def __init__(self, setting: Setting, default: Any) -> None:
+        super().__init__(
+            [setting.flag, setting.name],
+            type=setting.type,
+            default=default,
+            show_default=default is not None,
+            envvar=setting.envvars,
+            show_envvar=True,
+            help=setting.help,
+        )
+        self.setting = setting
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Return the value that the environment gives, read from the file that <VARIABLE>_FILE names if that is set."""
+        for name in (f"{variable}_FILE" for variable in self.setting.envvars):
+            if path := os.environ.get(name):
+                return secret_from(name, path)
+        return super().resolve_envvar_value(ctx)
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """Return the value and where it was found."""
+        value, source = super().consume_value(ctx, opts)
+        state = ctx.find_object(State)
+        if source is ParameterSource.DEFAULT and state is not None and self.setting.key in state.file:
+            return state.file[self.setting.key], ParameterSource.DEFAULT_MAP
+        return value, source
+
+
+def settings(*sections: str, **defaults: Any) -> Callable[[F], F]:
+    """Give a command the options of these sections (or single keys), and their values as its argument `values`.
+
+    `defaults` are other defaults for single settings, by their names.
+    """
+    chosen = [s for s in SETTINGS.values() if s.key in sections or s.key.partition(".")[0] in sections]
+
+    def decorate(command: F) -> F:
+        def collecting(*args: Any, **kwargs: Any) -> Any:
+            values = Values({setting.key: kwargs.pop(setting.name) for setting in chosen})
+            return command(*args, values=values, **kwargs)
+
+        collecting.__name__, collecting.__doc__ = command.__name__, command.__doc__
+        collecting.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        for setting in reversed(chosen):
+            option = _Option(setting, defaults.get(setting.name, setting.default))
+            collecting.__click_params__.append(option)  # type: ignore[attr-defined]
+        return collecting  # type: ignore[return-value]
+
+    return decorate
+
+
+class Values:
+    """The values of a command's settings, and the records that the library takes."""
+
+    def __init__(self, by_key: Mapping[str, Any]) -> None:
+        self.by_key = by_key
+
+    def database(self) -> Database:
+        """Return which database. Raises click.UsageError if nothing names one."""
+        url = self.by_key["database.url"]
+        if url is None and not any(name in os.environ for name in ("PGHOST", "PGDATABASE", "PGSERVICE")):
+            raise click.UsageError(
+                "no database: give --database-url, DATABASE_URL, or database.url in txbox.toml "
+                "(to try things: txbox sandbox up)"
+            )
+        return Database(
+            url=url or "",
+            schema=self.by_key["database.schema"],
+            statement_timeout=self.by_key["database.statement_timeout"],
+        )
+
+    def kafka(self) -> Kafka:
+        """Return which cluster. Raises click.UsageError if nothing names one."""
+        servers = self.by_key["kafka.bootstrap_servers"]
+        if not servers:
+            raise click.UsageError(
+                "no Kafka: give --bootstrap-servers, KAFKA_BOOTSTRAP_SERVERS, or kafka.bootstrap_servers in txbox.toml"
+            )
+        state = click.get_current_context().find_object(State) or State()
+        return Kafka(bootstrap_servers=servers, client={**state.file.get(CLIENT, {}), **client_from_env()})
+
+    def relay(self) -> RelayConfig:
+        """Return what is set about the relay."""
+        return RelayConfig(**self._section("relay"))
+
+    def consumer(self) -> ConsumerConfig:
+        """Return what is set about the consumer."""
+        return ConsumerConfig(**self._section("consumer"))
+
+    def http(self) -> Http:
+        """Return where to listen."""
+        port = self.by_key["http.port"]
+        return Http(host=self.by_key["http.host"], port=None if port == -1 else port)
+
+    def _section(self, section: str) -> dict[str, Any]:
+        prefix = f"{section}."
+        return {key.removeprefix(prefix): value for key, value in self.by_key.items() if key.startswith(prefix)}

@@ -1,0 +1,102 @@
+"""Data on stdout, talk on stderr: as tables for people, as JSON for programs."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from txbox.cli.options import State
+
+__all__ = ["NotFound", "Unhealthy", "output_option", "say", "show", "show_one"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NotFound(click.ClickException):
+    """What was asked for is not there."""
+
+    exit_code = 4
+
+
+class Unhealthy(click.ClickException):
+    """The command worked; what it looked at is not well."""
+
+    exit_code = 3
+
+
+def output_option(command: F) -> F:
+    """Let a command that prints data take -o itself, as well as before it."""
+
+    def note(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        state = ctx.find_object(State)
+        if value is not None and state is not None:
+            state.output = value
+
+    choice = click.Choice(["table", "json"])
+    return click.option("-o", "--output", type=choice, expose_value=False, callback=note, help="How to print data.")(
+        command
+    )
+
+
+def say(text: str) -> None:
+    """Tell people something: on stderr, and not with -q."""
+    state = click.get_current_context().find_object(State)
+    if state is None or state.verbosity >= 0:
+        click.echo(text, err=True)
+
+
+def show(rows: Sequence[Mapping[str, Any]], *, columns: Iterable[str] = ()) -> None:
+    """Print records: a table, or a JSON array."""
+    state = click.get_current_context().find_object(State) or State()
+    if state.output == "json":
+        click.echo(_json(rows))
+        return
+    names = list(columns) or list(rows[0] if rows else ())
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in names:
+        numeric = bool(rows) and isinstance(rows[0].get(name), int | float)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in names))
+    _console(state).print(table)
+
+
+def show_one(record: Mapping[str, Any]) -> None:
+    """Print one record: a line a field, or a JSON object."""
+    state = click.get_current_context().find_object(State) or State()
+    if state.output == "json":
+        click.echo(_json(record))
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        table.add_row(name, _cell(value))
+    _console(state).print(table)
+
+
+def _console(state: State) -> Console:
+    """Return where tables go; without a terminal they are as wide as they need to be."""
+    console = Console(no_color=not state.color, highlight=False, markup=False)
+    return console if console.is_terminal else Console(no_color=True, highlight=False, markup=False, width=240)
+
+
+def _json(data: object) -> str:
+    return orjson.dumps(data, default=str, option=orjson.OPT_INDENT_2).decode()
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.1f}"
+        case int():
+            return f"{value:,}"
+        case _:
+            return str(value)

@@ -1,0 +1,1 @@
+"""The shop, and the demonstrations that kill it and count."""

@@ -1,0 +1,47 @@
+"""A shop of two services, each with a database of its own: orders tells billing by a message."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from txbox.schema import Statements, migrate
+
+__all__ = ["CUSTOMERS", "PLACED", "TOPIC", "Shop", "open_shop"]
+
+TOPIC: Final = "orders"
+PLACED: Final = "OrderPlaced"
+CUSTOMERS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """Where the shop is."""
+
+    orders_url: str
+    billing_url: str
+    bootstrap_servers: str
+
+
+def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
+    """Make both databases with their tables, txbox's and the shop's own."""
+    shop = Shop(
+        orders_url=_database(server_url, "shop_orders"),
+        billing_url=_database(server_url, "shop_billing"),
+        bootstrap_servers=bootstrap_servers,
+    )
+    tables = Statements(__package__, "shop.sql", "public")
+    for url, name in ((shop.orders_url, "orders"), (shop.billing_url, "billing")):
+        with psycopg.connect(url, autocommit=True) as conn:
+            migrate(conn)
+            psycopg.ClientCursor(conn).execute(tables[name], {"customers": CUSTOMERS})
+    return shop
+
+
+def _database(server_url: str, name: str) -> str:
+    """Make a database; return its URL."""
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))

@@ -1,0 +1,28 @@
+-- name: status
+-- One row a relay. It leads if its advisory lock is held: pg_locks shows a bigint key as two halves.
+SELECT
+    c.name,
+    EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.locktype = 'advisory'
+            AND l.objsubid = 1
+            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND (l.classid::bigint << 32 | l.objid::bigint)
+                = hashtextextended('txbox relay ' || %(schema)s || ' ' || c.name, 0)
+    ) AS leading,
+    c.leader,
+    c.epoch,
+    c.tail,
+    greatest(coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0) - c.tail, 0)
+        AS pending,
+    (SELECT count(*) FROM unnest(c.gaps)) AS gaps,
+    (
+        SELECT date_part('epoch', clock_timestamp() - o.created_at)
+        FROM {schema}.outbox AS o
+        WHERE o.seq > c.tail
+        ORDER BY o.seq
+        LIMIT 1
+    ) AS oldest_pending_seconds,
+    c.saved_at
+FROM {schema}.relay_cursor AS c
+ORDER BY c.name;
