@@ -1,0 +1,140 @@
+"""The measurements. Each returns the figures that it adds to the report."""
+
+import re
+import statistics
+import subprocess
+import tempfile
+from itertools import count
+from typing import Final
+from urllib.parse import urlsplit
+
+from bench.figures import Figure, alternate
+from bench.stage import SIZE, Stage
+
+__all__ = ["batches", "drain", "writers"]
+
+_ROWS: Final = 300_000
+_HANDLED: Final = 30_000
+_ONE_BY_ONE: Final = 3_000
+_PGBENCH_SECONDS: Final = 8
+
+
+def drain(on: Stage) -> list[Figure]:
+    """The relay's drain of a backlog against a bare producer, and what the drain leaves behind in PostgreSQL."""
+    topic, names = on.topic(), count()
+    cpu: list[tuple[float, float]] = []
+    wal: list[float] = []
+    on.fill(topic, _ROWS)
+    where = {"database_url": on.servers.database_url, "bootstrap_servers": on.servers.bootstrap_servers}
+
+    def relay() -> float:
+        before = on.scalar("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+        result = on.work("relay", **where, name=f"bench-{next(names)}", messages=_ROWS)
+        wal.append(float(on.scalar("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn") - before) / _ROWS)
+        cpu.append((result["cpu_us"], 0))
+        return result["per_second"]
+
+    def raw() -> float:
+        servers = on.servers.bootstrap_servers
+        result = on.work("raw_producer", bootstrap_servers=servers, topic=topic, messages=_ROWS, size=SIZE)
+        cpu[-1] = (cpu[-1][0], result["cpu_us"])
+        return result["per_second"]
+
+    ratio, relayed, produced = alternate(relay, raw)
+    on.conn.execute("SELECT pg_stat_force_next_flush()")
+    dead = on.scalar("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'txbox.outbox'::regclass")
+    return [
+        Figure(
+            what="relay drain / raw producer",
+            value=ratio,
+            unit="x",
+            goal=">= 0.5",
+            detail={
+                "relay, messages a second": statistics.median(relayed),
+                "raw producer, messages a second": statistics.median(produced),
+            },
+        ),
+        Figure(what="relay, CPU a message", value=statistics.median(c[0] for c in cpu), unit="us"),
+        Figure(what="raw producer, CPU a message", value=statistics.median(c[1] for c in cpu), unit="us"),
+        Figure(what="dead tuples in the outbox after the drains", value=float(dead), unit="rows", goal="<= 0"),
+        Figure(what="relay WAL a message", value=statistics.median(wal), unit="bytes", goal="<= 1"),
+    ]
+
+
+_BUSINESS: Final = "INSERT INTO business (total) VALUES (42);\n"
+_OUTBOX: Final = (
+    "INSERT INTO txbox.outbox (id, aggregateid, type, payload, topic) "  # noqa: S608  # our own text
+    f"VALUES (gen_random_uuid(), '42', 'OrderPlaced', '{'x' * SIZE}', 'orders');\n"
+)
+
+
+def writers(on: Stage) -> list[Figure]:
+    """A business transaction with an outbox row in it against one without."""
+    on.conn.execute("CREATE TABLE business (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, total int NOT NULL)")
+    ratio, with_outbox, without = alternate(
+        lambda: _pgbench(on, f"BEGIN;\n{_BUSINESS}{_OUTBOX}COMMIT;\n"),
+        lambda: _pgbench(on, f"BEGIN;\n{_BUSINESS}COMMIT;\n"),
+    )
+    return [
+        Figure(
+            what="writers' transactions with / without an outbox row",
+            value=ratio,
+            unit="x",
+            goal=">= 0.85",
+            detail={
+                "with, a second": statistics.median(with_outbox),
+                "without, a second": statistics.median(without),
+            },
+        )
+    ]
+
+
+def _pgbench(on: Stage, script: str) -> float:
+    """Return transactions a second of 16 clients."""
+    on.conn.execute("CHECKPOINT")
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script)
+        file.flush()
+        url = urlsplit(on.servers.database_url)
+        command = [
+            str(on.sandbox.postgres.program("pgbench")),
+            *("-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", str(_PGBENCH_SECONDS), "-f", file.name),
+            *("-h", str(url.hostname), "-p", str(url.port), "-U", str(url.username), url.path.removeprefix("/")),
+        ]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True, text=True)
+    found = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert found, done.stdout
+    return float(found[1])
+
+
+def batches(on: Stage) -> list[Figure]:
+    """A handler a message: many messages in a transaction against one in each."""
+    topic, names = on.topic(), count()
+    on.conn.execute(
+        "CREATE TABLE effects (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, message_id uuid NOT NULL)"
+    )
+    on.fill(topic, _HANDLED)
+    where = {"database_url": on.servers.database_url, "bootstrap_servers": on.servers.bootstrap_servers}
+    on.work("relay", **where, name="bench-consume", messages=_HANDLED)
+    cpu: list[float] = []
+
+    def run(messages: int, max_batch: int) -> float:
+        result = on.work(
+            "consume", **where, topic=topic, name=f"bench-{next(names)}", messages=messages, max_batch=max_batch
+        )
+        if max_batch > 1:
+            cpu.append(result["cpu_us"])
+        return result["per_second"]
+
+    ratio, batched, single = alternate(lambda: run(_HANDLED, 2000), lambda: run(_ONE_BY_ONE, 1))
+    return [
+        Figure(what="consumer, in batches / one message a transaction", value=ratio, unit="x", goal=">= 4"),
+        Figure(
+            what="consumer, in batches",
+            value=statistics.median(batched),
+            unit="messages/s",
+            goal=">= 6000",
+            detail={"one message a transaction, a second": statistics.median(single)},
+        ),
+        Figure(what="consumer, CPU a message", value=statistics.median(cpu), unit="us"),
+    ]

@@ -1,0 +1,74 @@
+"""The servers, a database and a topic to measure on, and how work is run there."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import psycopg
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from psycopg.rows import scalar_row
+
+from txbox.sandbox import Sandbox, Servers
+from txbox.schema import migrate
+
+__all__ = ["SIZE", "Stage", "stage"]
+
+#: bytes of a payload
+SIZE: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where it is measured."""
+
+    sandbox: Sandbox
+    servers: Servers
+    conn: psycopg.Connection[Any]
+
+    def topic(self) -> str:
+        """Return a new topic with 6 partitions."""
+        name = f"bench-{uuid4().hex[:8]}"
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
+        admin.create_topics([NewTopic(name, 6, 1)])[name].result(timeout=30)
+        return name
+
+    def fill(self, topic: str, messages: int) -> None:
+        """Replace the outbox's rows by `messages` others, as a table in rest: vacuumed, checkpointed."""
+        self.conn.execute("TRUNCATE txbox.outbox")
+        self.conn.execute(
+            "INSERT INTO txbox.outbox (aggregateid, type, payload, topic) "
+            "SELECT (n %% 1000)::text, 'OrderPlaced', convert_to(to_json(repeat('x', %s))::text, 'UTF8'), %s "
+            "FROM generate_series(1, %s) AS n",
+            (SIZE - 2, topic, messages),
+        )
+        # After it no first read of a fresh row writes hint bits, and no page its first image: what follows is the
+        # relay's own WAL.
+        self.conn.execute("VACUUM ANALYZE txbox.outbox")
+        self.conn.execute("CHECKPOINT")
+
+    def scalar(self, query: str) -> Any:
+        """Return the one value of a query."""
+        with self.conn.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(query.encode()).fetchone()
+
+    def work(self, what: str, /, **arguments: object) -> dict[str, float]:
+        """Run one piece of work (`what`) of `bench.work` in a process of its own; return what it measured."""
+        command = [sys.executable, "-m", "bench.work", what, *(f"{key}={value}" for key, value in arguments.items())]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=600)
+        result: dict[str, float] = json.loads(done.stdout)
+        return result
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Start the servers for as long as the block lasts."""
+    sandbox = Sandbox(progress=lambda text: print(text, file=sys.stderr))
+    with sandbox as servers, psycopg.connect(servers.database_url, autocommit=True) as conn:
+        migrate(conn)
+        yield Stage(sandbox=sandbox, servers=servers, conn=conn)

@@ -1,0 +1,120 @@
+"""The commands against real servers: what they print, and how they exit."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.integration.topics import Topics
+from txbox.cli.main import txbox
+from txbox.daemon import Database, Kafka
+from txbox.outbox import Message, Outbox
+
+Run = Callable[..., Result]
+Daemon = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def env(database: Database, kafka: Kafka) -> dict[str, str]:
+    """Where the servers are, for commands."""
+    return {"TXBOX_DATABASE__URL": database.url, "TXBOX_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
+
+
+@pytest.fixture
+def run(env: dict[str, str]) -> Run:
+    """Run `txbox ...` in this process."""
+    return lambda *args: CliRunner().invoke(txbox, args, env=env)
+
+
+@pytest.fixture
+def daemon(env: dict[str, str], tmp_path: Path) -> Daemon:
+    """Run `txbox ...` as a process in an empty folder, to its end: daemons configure the whole process's log."""
+    command = (sys.executable, "-m", "txbox.cli")
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *args], env={**os.environ, **env}, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+def data(result: Result) -> Any:
+    """What a command printed as JSON; it must have ended well."""
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_migrate_runs_once_and_status_tells(run: Run, conn: psycopg.Connection):
+    conn.execute("DROP SCHEMA txbox CASCADE")
+    assert run("db", "status").exit_code == 3
+    assert [step["version"] for step in data(run("-o", "json", "db", "migrate"))] == [1]
+    assert data(run("-o", "json", "db", "migrate")) == []
+    assert data(run("db", "status", "-o", "json"))[0]["applied_at"]
+
+
+def test_a_relay_without_tables_says_what_to_run(daemon: Daemon, conn: psycopg.Connection):
+    conn.execute("DROP SCHEMA txbox CASCADE")
+    done = daemon("relay", "run", "--once")
+    assert (done.returncode, "Run: txbox db migrate" in done.stderr) == (1, True)
+
+
+def test_the_outbox_is_looked_at(run: Run, conn: psycopg.Connection, topic: str):
+    with conn.transaction():
+        first, second = Outbox().add_many(conn, [Message("Placed", {"n": n}, topic=topic, key=f"k{n}") for n in (1, 2)])
+    assert data(run("-o", "json", "outbox", "stats"))["last_seq"] == 2
+    assert [row["id"] for row in data(run("-o", "json", "outbox", "list"))] == [str(second), str(first)]
+    assert [row["key"] for row in data(run("-o", "json", "outbox", "list", "--key", "k1"))] == ["k1"]
+    assert data(run("-o", "json", "outbox", "show", "1")) == data(run("-o", "json", "outbox", "show", str(first)))
+    assert '{"n":1}' in run("outbox", "show", "1").stdout
+    assert run("outbox", "show", "99").exit_code == 4
+    assert run("outbox", "show", str(uuid4())).exit_code == 4
+
+
+def test_relay_status_is_unhealthy_while_rows_wait_and_nobody_leads(
+    run: Run, daemon: Daemon, conn: psycopg.Connection, topics: Topics, topic: str
+):
+    assert run("relay", "status").exit_code == 3
+    assert daemon("relay", "run", "--once").returncode == 0
+    assert run("relay", "status").exit_code == 0
+    with conn.transaction():
+        Outbox().add(conn, Message("Placed", {}, topic=topic))
+    waiting = run("relay", "status", "-o", "json")
+    assert waiting.exit_code == 3
+    assert json.loads(waiting.stdout)[0] | {"pending": 1, "leading": False} == json.loads(waiting.stdout)[0]
+    assert daemon("relay", "run", "--once").returncode == 0
+    assert data(run("relay", "status", "-o", "json"))[0]["pending"] == 0
+    assert len(topics.read(topic)) == 1
+
+
+APP = """
+from txbox.consumer import Consumer
+consumer = Consumer({name!r}, topics=[{name!r}])
+@consumer.handler()
+def handle(conn, message):
+    pass
+"""
+
+
+def test_messages_are_consumed_and_the_inbox_and_the_lag_tell(
+    run: Run, daemon: Daemon, conn: psycopg.Connection, topic: str, tmp_path: Path
+):
+    with conn.transaction():
+        taken = Outbox().add(conn, Message("Placed", {"n": 1}, topic=topic))
+    assert daemon("relay", "run", "--once").returncode == 0
+    (tmp_path / "app.py").write_text(APP.format(name=topic))
+    assert run("consumers", "lag", topic).exit_code == 4
+    assert daemon("consume", "--once", "app:consumer").returncode == 0
+    stats = data(run("-o", "json", "inbox", "stats"))[0]
+    assert (stats["consumer"], stats["processed"], stats["dead"]) == (topic, 1, 0)
+    assert data(run("-o", "json", "inbox", "show", str(taken)))[0]["state"] == "processed"
+    assert run("inbox", "show", str(uuid4())).exit_code == 4
+    assert [row["lag"] for row in data(run("-o", "json", "consumers", "lag", topic))] == [0]
