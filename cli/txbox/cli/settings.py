@@ -42,7 +42,7 @@ class Quantity(click.ParamType[Any]):
         """Return the value as people would write it."""
         fitting = [(unit, size) for unit, size in self.units.items() if value >= size and (value / size).is_integer()]
         unit, size = max(fitting, key=lambda pair: pair[1], default=(next(iter(self.units)), 1.0))
-        return f"{value / size:g}{unit}"
+        return f"{value / size:.15g}{unit}"
 
 
 class Duration(Quantity):
@@ -52,7 +52,7 @@ class Duration(Quantity):
     units = {"s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0, "d": 86400.0}  # noqa: RUF012  # never written to
 
     def show(self, value: float) -> str:
-        return f"{value * 1000:g}ms" if 0 < value < 1 else super().show(value)
+        return f"{value * 1000:.15g}ms" if 0 < value < 1 else super().show(value)
 
 
 class Size(Quantity):

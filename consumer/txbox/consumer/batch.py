@@ -5,16 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from psycopg.errors import InvalidSavepointSpecification, NoActiveSqlTransaction
+from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
-from txbox.consumer.consumer import Plan, name_of
-from txbox.consumer.errors import TransactionLeft
+from txbox.consumer.consumer import Handler, Plan, name_of
+from txbox.consumer.errors import TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Handled, Outcome, judge
-from txbox.consumer.received import Received
+from txbox.consumer.received import Received, Unreadable
 from txbox.daemon import failpoint
 from txbox.outbox import TransactionFailed
 
@@ -48,7 +48,7 @@ def settle(
             new = inbox.claim([*(message for _, message in plan.messages), *(bad for bad in plan.unreadable)])
             failpoint("consumer.handling")
             _handle(conn, plan, new, run)
-            dead = [bad for bad in plan.unreadable if bad.id in new]
+            dead = _first_copies(plan, new)
             held.bury(dead)
             if dead:
                 failpoint("consumer.holding")
@@ -62,24 +62,50 @@ def settle(
 
 
 def _handle(conn: GuardedConnection, plan: Plan, new: set[UUID], run: _Run) -> None:
-    """Run the handlers within a savepoint, which is gone if one of them ended the transaction."""
-    taken = set(new)
+    """Run the handlers within a savepoint, which is gone if one of them ended the transaction. Uses up `new`."""
     try:
         with conn.transaction(), conn.guarding():
             for handler, message in plan.messages:
-                if message.id not in taken:
+                if message.id not in new:
                     run.duplicates.append(message)
                     continue
-                taken.discard(message.id)  # a second copy in this very batch is a duplicate
+                new.discard(message.id)  # a second copy in this very batch is a duplicate
                 run.current = message
                 run.ran.append(name_of(handler))
                 began = run.clock()
-                handler(conn, message)
+                _call(handler, conn, message)
                 _check(conn, run)
                 run.handled.append(Handled(message, run.clock() - began))
             run.current = None
-    except (InvalidSavepointSpecification, NoActiveSqlTransaction) as error:
-        raise TransactionLeft(run.ran) from error
+    except TransactionLeft:
+        raise
+    except Exception as error:
+        if _is_left(conn):  # whatever else the handler raised: ids may be committed, trying again would pass over them
+            raise TransactionLeft(run.ran) from error
+        raise
+
+
+def _call(handler: Handler, conn: GuardedConnection, message: Received) -> None:
+    try:
+        handler(conn, message)
+    except Rollback as error:
+        # psycopg would take it for the savepoint's own end, in silence: all effects undone, all ids committed.
+        raise TransactionControl("psycopg.Rollback") from error
+
+
+def _first_copies(plan: Plan, new: set[UUID]) -> list[Unreadable]:
+    """Return what cannot be read and was not taken before, in this batch neither. Uses up `new`."""
+    first: list[Unreadable] = []
+    for bad in plan.unreadable:
+        if bad.id in new:
+            new.discard(bad.id)
+            first.append(bad)
+    return first
+
+
+def _is_left(conn: GuardedConnection) -> bool:
+    """Return whether the handlers' savepoint was not there to be left or rolled back to: what else would succeed."""
+    return not conn.closed and conn.info.transaction_status is not TransactionStatus.INTRANS
 
 
 def _check(conn: GuardedConnection, run: _Run) -> None:

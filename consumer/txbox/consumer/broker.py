@@ -20,6 +20,9 @@ _PATIENCE: Final = 0.05
 #: messages that librdkafka fetches ahead: enough for the largest batch, little enough to be dropped at a rebalance
 _AHEAD: Final = 20_000
 
+#: seconds to wait for a broker that was away
+_LOOK: Final = 1.0
+
 _log = logging.getLogger(__name__)
 
 #: (topic, partition, messages behind the end)
@@ -43,6 +46,8 @@ class Broker:
         self._tell = tell
         self._until_end = until_end
         self._fatal: KafkaError | None = None
+        #: whether no broker answered, the last that was heard
+        self._away = False
         #: records that were put back, or came while the partitions were paused; before all that Kafka has
         self._waiting: deque[Record] = deque()
         self._assigned: set[tuple[str, int]] = set()
@@ -56,7 +61,7 @@ class Broker:
     def check(self) -> None:
         """Return if a broker answers. Raises KafkaException."""
         self._kafka.list_topics("__consumer_offsets", timeout=5)
-        self._tell("kafka", True, "")
+        self._is_there()
 
     def fetch(self, most: int) -> list[Record]:
         """Return up to `most` records in the order of their partitions; none after a short wait. Raises BrokerLost."""
@@ -67,6 +72,8 @@ class Broker:
         first = self._kafka.poll(_PATIENCE)
         messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
         self._raise_if_lost()
+        if self._away:
+            self._look_again()
         return self._records(messages)
 
     def put_back(self, records: Sequence[Record]) -> None:
@@ -140,10 +147,12 @@ class Broker:
         return records
 
     def _pause(self) -> None:
-        """Stop fetching, so that waiting records do not pile up; polling goes on, or Kafka would throw us out."""
-        if not self._paused:
-            self._kafka.pause(self._kafka.assignment())
-            self._paused = True
+        """Stop fetching, so that waiting records do not pile up; polling goes on, or Kafka would throw us out.
+
+        All partitions each time: some may have come since the last.
+        """
+        self._kafka.pause(self._kafka.assignment())
+        self._paused = True
 
     def _resume(self) -> None:
         if self._paused:
@@ -151,13 +160,12 @@ class Broker:
             self._paused = False
 
     def _on_assign(self, consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        self._paused = False  # new partitions are not paused: pause all of them again
         for partition in partitions:
             place = (partition.topic, partition.partition)
             self._assigned.add(place)
             if self._until_end:
                 self._ends[place] = consumer.get_watermark_offsets(partition, timeout=5)[1]
-        self._tell("kafka", True, "")
+        self._is_there()
         self._tell("topics", True, "")
         _log.info("partitions assigned", extra={"partitions": _names(partitions)})
 
@@ -190,7 +198,20 @@ class Broker:
         if meaning(error) is Meaning.FATAL:
             self._fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self._away = True
             self._tell("kafka", False, "no broker answers")
+
+    def _look_again(self) -> None:
+        """Ask for a broker: librdkafka tells when all are away, and of their return nothing, on an idle topic."""
+        try:
+            self._kafka.list_topics("__consumer_offsets", timeout=_LOOK)
+        except KafkaException:
+            return
+        self._is_there()
+
+    def _is_there(self) -> None:
+        self._away = False
+        self._tell("kafka", True, "")
 
     def _raise_if_lost(self) -> None:
         if self._fatal is not None:

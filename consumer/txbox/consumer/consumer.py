@@ -53,8 +53,9 @@ class Consumer:
 
 
 def _is_async(handler: Handler) -> bool:
-    """Return whether calling it gives a coroutine. Of an object that is no function, its class's __call__ tells."""
-    return any(map(inspect.iscoroutinefunction, (handler, type(handler).__call__)))
+    """Return whether calling it runs nothing yet. Of an object that is no function, its class's __call__ tells."""
+    later = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_later(what) for is_later in later for what in (handler, type(handler).__call__))
 
 
 def name_of(handler: Handler) -> str:

@@ -1,7 +1,7 @@
 """What can be wrong with a consumer.
 
 ConsumerError
-├── AsyncHandler        a handler is `async def`
+├── AsyncHandler        a handler is `async def`, or a generator
 ├── DuplicateHandler    two handlers for one type
 ├── TransactionControl  a handler tried to end the transaction, and was refused
 └── TransactionLeft     a handler ended the transaction all the same: the process stops
@@ -17,10 +17,13 @@ class ConsumerError(Exception):
 
 
 class AsyncHandler(ConsumerError):
-    """Handlers run on one connection, one after the other; a coroutine would never be awaited."""
+    """Handlers run on one connection, one after the other; a coroutine or a generator would never be run."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"handler {name} is async: write it as a plain `def handler(conn, message)`")
+        super().__init__(
+            f"handler {name} is async or a generator, it would never be run: write it as a plain "
+            "`def handler(conn, message)` that returns"
+        )
 
 
 class DuplicateHandler(ConsumerError):

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from psycopg import Connection
 
-from txbox.consumer.received import Record, Unreadable
+from txbox.consumer.received import Record, Unreadable, written_at
 from txbox.schema import Statements
 
 __all__ = ["Held"]
@@ -33,7 +33,7 @@ class Held:
             "consumer": self._consumer_id,
             "id": message.id,
             "reason": message.reason,
-            "error": message.error,
+            "error": _storable(message.error),
             "key": record.key,
             "type": _storable(message.type),
             "payload": record.value,
@@ -41,7 +41,7 @@ class Held:
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
-            "timestamp": record.timestamp,
+            "timestamp": written_at(record),
         }
 
 

@@ -6,5 +6,5 @@ INSERT INTO {schema}.held_messages (
 )
 VALUES (
     %(consumer)s, %(id)s, 'dead', false, %(reason)s, %(error)s, 0, %(key)s, %(type)s, %(payload)s, %(headers)s::jsonb,
-    %(topic)s, %(partition)s, %(offset)s, to_timestamp(%(timestamp)s::float8 / 1000)
+    %(topic)s, %(partition)s, %(offset)s, %(timestamp)s::timestamptz
 );

@@ -3,17 +3,18 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from txbox.outbox.envelope import CONTENT_TYPE, DEFAULT_CONTENT_TYPE, ID, TYPE
 from txbox.outbox.payload import decode
 
-__all__ = ["Received", "Record", "Unreadable", "read", "type_of"]
+__all__ = ["Received", "Record", "Unreadable", "read", "type_of", "written_at"]
 
 #: ids of other systems, which are no UUIDs, become UUIDs of this namespace
 _FOREIGN: Final = uuid.uuid5(uuid.NAMESPACE_URL, "txbox:message")
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Record(NamedTuple):
@@ -117,9 +118,17 @@ def read(record: Record, attempt: int = 1) -> Received | Unreadable:
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        timestamp=None if record.timestamp is None else datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        timestamp=written_at(record),
         attempt=attempt,
     )
+
+
+def written_at(record: Record) -> datetime | None:
+    """Return when a record was written; None when nobody said, or when that is no day of any calendar."""
+    try:
+        return None if record.timestamp is None else _EPOCH + timedelta(milliseconds=record.timestamp)
+    except OverflowError:  # a producer may put microseconds where milliseconds belong
+        return None
 
 
 def _message_id(record: Record, raw: bytes | None) -> UUID:

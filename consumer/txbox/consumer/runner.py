@@ -73,7 +73,7 @@ class Runner:
         while not self._stop.requested:
             try:
                 with closing(self._connect()) as conn:
-                    require(conn, self._database.schema)
+                    self._metrics.schema_version.set(require(conn, self._database.schema))
                     self._ready()
                     loop = Loop(
                         self._consumer,

@@ -23,13 +23,15 @@ class Row(NamedTuple):
     headers: str | None
     #: milliseconds since 1970
     created: int
+    #: bytes of payload, key and headers together
+    size: int
 
 
 class Room(NamedTuple):
     """How much the publisher can take."""
 
     messages: int
-    #: bytes of payload
+    #: bytes of payloads, keys and headers
     size: int
 
 

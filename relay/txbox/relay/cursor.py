@@ -182,8 +182,8 @@ class Frontier:
         merged: dict[tuple[frozenset[Holder] | None, bool], list[Gap]] = {}
         for group in (group.observed(now) for group in self.groups):
             merged.setdefault((group.holders, group.asked), []).extend(group.gaps)
-        groups = (Group(gaps=_joined(gaps), holders=key[0], asked=key[1]) for key, gaps in merged.items())
-        return replace(self, groups=tuple(groups))
+        groups = tuple(Group(gaps=_joined(gaps), holders=key[0], asked=key[1]) for key, gaps in merged.items())
+        return self if groups == self.groups else replace(self, groups=groups)
 
     def question(self, *, everything: bool = False) -> Question:
         """Return what the next statement is to look for; `everything` leaves no gap out."""

@@ -13,6 +13,8 @@ RelayError
     └── UnfitSequence   the outbox, its sequence or the connection breaks a rule that the relay relies on
 """
 
+from collections.abc import Collection
+
 __all__ = [
     "AnotherLeader",
     "CursorAhead",
@@ -33,10 +35,14 @@ class RelayError(Exception):
 class Undeliverable(RelayError):
     """Kafka refuses a message; those after it wait, so that none is passed over."""
 
-    def __init__(self, message_id: str, topic: str, why: str) -> None:
+    def __init__(self, message_id: str, topic: str, why: str, refused: Collection[str] = ()) -> None:
         self.message_id, self.topic, self.why = message_id, topic, why
+        #: the ids of all that were refused together: it is one of them, and each will be tried alone
+        self.refused = frozenset(refused) | {message_id}
+        others = len(self.refused) - 1
+        which = f", or one of {others:,} that were refused with it," if others else ""
         super().__init__(
-            f"message {message_id} cannot be published to topic {topic!r}: {why}. Publishing stops before it "
+            f"message {message_id}{which} cannot be published to topic {topic!r}: {why}. Publishing stops before it "
             "until Kafka takes it; nothing is lost"
         )
 

@@ -7,10 +7,10 @@ before it are at zero.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import KafkaError, Message
 
+from txbox.daemon import Meaning, meaning
 from txbox.relay.batch import Room, Row
 from txbox.relay.cursor import Frontier
 
@@ -33,19 +33,19 @@ class Flight:
 
     def __init__(self, rows: Sequence[Row], frontier: Frontier, failed: Callable[[Failure], None]) -> None:
         self.left = len(rows)
-        self.size = sum(len(row.payload or b"") for row in rows)
+        self.size = sum(row.size for row in rows)
         self.frontier = frontier
         #: for the metrics: when each row was written (milliseconds since 1970), and where it goes
         self.created = [row.created for row in rows]
         self.topics = [row.topic for row in rows]
         self._failed = failed
 
-    def delivered(self, error: KafkaError | None, message: Message) -> None:
+    def delivered(self, message_id: str, error: KafkaError | None, message: Message) -> None:
         """Count an ack. A message that failed is never counted: its batch does not arrive."""
         if error is None:
             self.left -= 1
         else:
-            self._failed(Failure(_id_of(message), message.topic() or "", error))
+            self._failed(Failure(message_id, message.topic() or "", error))
 
 
 class Flights:
@@ -58,6 +58,8 @@ class Flights:
         self.messages = 0
         #: the first failure, if there was one
         self.failure: Failure | None = None
+        #: ids of all messages that were refused for what they are, or for what stood beside them in a record batch
+        self.refused: set[str] = set()
 
     def depart(self, rows: Sequence[Row], frontier: Frontier) -> Flight:
         """Note a batch that is about to be produced; an empty one only carries its cursor."""
@@ -84,11 +86,5 @@ class Flights:
 
     def _fail(self, failure: Failure) -> None:
         self.failure = self.failure or failure
-
-
-def _id_of(message: Any) -> str:
-    """Return the header `id`, by which a failed message is known when it is read again."""
-    for name, value in message.headers() or ():
-        if name == "id":
-            return value.decode() if isinstance(value, bytes) else str(value)
-    return "?"
+        if meaning(failure.error) is Meaning.POISON:
+            self.refused.add(failure.message_id)

@@ -33,6 +33,8 @@ class Stored:
     tail: int
     epoch: int
     system_identifier: str | None
+    sequence_oid: int | None
+    sequence_filenode: int | None
 
 
 def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
@@ -54,6 +56,15 @@ def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
         raise WrongCluster(name, str(stored.system_identifier), facts.system_identifier)
     if facts.last_value < stored.tail:
         raise CursorAhead(name, stored.tail, facts.last_value)
+    # TRUNCATE ... RESTART IDENTITY gives the sequence a new file: it may have overtaken the tail again since.
+    if stored.sequence_oid is not None and (
+        (stored.sequence_oid, stored.sequence_filenode) != (facts.sequence_oid, facts.sequence_filenode)
+    ):
+        raise UnfitSequence(
+            "the outbox's sequence was restarted or made anew since the cursor was saved: rows may have numbers that "
+            "count as published",
+            f"to publish all rows that the outbox holds, DELETE FROM txbox.relay_cursor WHERE name = '{name}'",
+        )
 
 
 def _check_sequence(facts: Facts) -> None:

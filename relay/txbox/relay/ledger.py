@@ -29,6 +29,7 @@ class Ledger:
         self._schema, self._name = database.schema, name
         self._table = sql.Identifier(database.schema, "outbox").as_string(None)
         self.epoch = 0
+        self.schema_version = 0
 
     @classmethod
     def open(cls, database: Database, name: str, settings: Mapping[str, str]) -> Self:
@@ -41,7 +42,7 @@ class Ledger:
 
         Raises SchemaError, UnfitSequence, WrongCluster, CursorAhead, psycopg.Error.
         """
-        require(self.conn, self._schema)
+        self.schema_version = require(self.conn, self._schema)
         with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
             facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()
         with self.conn.cursor(row_factory=scalar_row) as cursor:

@@ -1,14 +1,14 @@
 """A leader's loop: read, send, save what has arrived."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, assert_never
 
 from txbox.daemon import Health, Meaning, Stop, failpoint, meaning
 from txbox.relay.batch import Batch, Source
 from txbox.relay.config import RelayConfig
-from txbox.relay.cursor import Frontier
-from txbox.relay.errors import PublisherLost, RelayError, Undeliverable
+from txbox.relay.cursor import Cursor, Frontier
+from txbox.relay.errors import PublisherLost, RelayError, TopicMissing, Undeliverable
 from txbox.relay.flights import Failure
 from txbox.relay.ledger import Ledger, Saves
 from txbox.relay.metrics import RelayMetrics
@@ -42,6 +42,7 @@ class Loop:
         self._sent: Frontier | None = None
         self._arrived: Frontier | None = None
         self._saved: Frontier | None = None
+        self._saved_cursor: Cursor | None = None
         self._outlook_due = 0.0
         #: whether anything went well: then the next wait after an error is a short one again
         self.progressed = False
@@ -54,8 +55,12 @@ class Loop:
         """
         pace = Pace(self._config.poll_min, self._config.poll_max)
         while not stop.requested:
-            batch = self._read()
-            self._send(batch)
+            try:
+                batch = self._read()
+                self._send(batch)
+            except (Undeliverable, TopicMissing):
+                self._settle(finally_=True)  # else what has arrived would be sent again each time that this is tried
+                raise
             self._publisher.serve(pace.after(batch))
             self._settle()
             self._report(batch)
@@ -94,16 +99,18 @@ class Loop:
             self._save(self._arrived)
         if progress.failure is not None:
             self._metrics.failures.labels(progress.failure.topic, progress.failure.error.name()).inc()
-            raise _error_of(progress.failure)
+            raise _error_of(progress.failure, progress.refused)
 
     def _save(self, frontier: Frontier | None) -> None:
         assert frontier is not None, "saved only when something arrived"  # noqa: S101
         began, cursor = self._clock(), frontier.cursor
-        self._ledger.save(cursor)
-        self._saves.saved(began)
         self._saved = frontier
-        self._source.saved(cursor)
-        failpoint("relay.saved")
+        if cursor != self._saved_cursor:  # what is known of a gap's holders changes more often than the cursor
+            self._ledger.save(cursor)
+            self._saves.saved(began)
+            self._saved_cursor = cursor
+            self._source.saved(cursor)
+            failpoint("relay.saved")
 
     def _drain(self, stop: Stop) -> None:
         """Wait for the acks of what is under way, then save; give up after the limit or at a second stop."""
@@ -129,11 +136,11 @@ class Loop:
             self._metrics.outlook(*self._ledger.outlook((self._saved or batch.frontier).tail))
 
 
-def _error_of(failure: Failure) -> RelayError:
+def _error_of(failure: Failure, refused: Collection[str]) -> RelayError:
     """Return what a delivery that failed means for the term."""
     match meaning(failure.error):
         case Meaning.POISON:
-            return Undeliverable(failure.message_id, failure.topic, failure.error.str())
+            return Undeliverable(failure.message_id, failure.topic, failure.error.str(), refused)
         case Meaning.RETRY | Meaning.FATAL:
             # "Failed" only says that nobody knows: the message may be on the log. So it is read and sent again.
             return PublisherLost(failure.error.str())

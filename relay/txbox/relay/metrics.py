@@ -48,6 +48,7 @@ class RelayMetrics:
             "relay_last_success_timestamp_seconds", "When everything that was read was last acked."
         )
         self.pending = gauge("outbox_pending_messages", "Seqs above the cursor; counts rolled-back ones too.")
+        self.schema_version = gauge("schema_version", "Version of the tables in the database.")
         self.latency = _Latency()
         registry.register(self.latency)
         self._oldest_gap: _Since = _Since()
@@ -102,14 +103,18 @@ class _Latency(Collector):
 
     def observe(self, topics: list[str], created: list[int], now: float) -> None:
         """Count rows written at `created` (milliseconds) as acked at `now` (seconds)."""
-        for topic, written in zip(topics, created, strict=True):
-            seconds = max(now - written / 1000, 0.0)
-            counts = self._counts.get(topic)
-            if counts is None:
-                counts = self._counts.setdefault(topic, [0] * (len(_LATENCIES) + 1))
-                self._sums[topic] = 0.0
-            counts[bisect_left(_LATENCIES, seconds)] += 1
-            self._sums[topic] += seconds
+        for topic in set(topics):
+            written = [at for at, of in zip(created, topics, strict=True) if of == topic]
+            counts = self._counts.setdefault(topic, [0] * (len(_LATENCIES) + 1))
+            self._sums[topic] = self._sums.get(topic, 0.0) + max(now * len(written) - sum(written) / 1000, 0.0)
+            # Nearly sorted already. Those written at or after `now - bound` are within that bound.
+            written.sort()
+            outside = len(written)
+            for n, bound in enumerate(_LATENCIES):
+                still_outside = bisect_left(written, (now - bound) * 1000)
+                counts[n] += outside - still_outside
+                outside = still_outside
+            counts[-1] += outside
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(

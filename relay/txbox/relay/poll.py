@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 from psycopg import Connection
@@ -27,6 +29,11 @@ SETTINGS: Final = {
 
 #: (oid of the sequence, oid of the database): by these pg_locks knows it
 SequenceId = tuple[int, int]
+
+# Both are called for each row, in C alone: Row._make would be a Python function's call more.
+#: the columns of a row; the last one, the snapshot, is none of them
+_COLUMNS: Final = itemgetter(slice(0, len(Row._fields)))
+_AS_ROW: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
 
 #: seconds between reads of the holders, at least; and at least this many times what one takes
 _HOLDERS_EVERY: Final = 0.020
@@ -123,7 +130,7 @@ class Poll:
         found = self._cursor.execute(self._statements[name], parameters, prepare=True).fetchall()
         if not found:
             return [], None
-        return [Row._make(row[:8]) for row in found], Snapshot.parse(found[0][8])
+        return list(map(_AS_ROW, map(_COLUMNS, found))), Snapshot.parse(found[0][-1])
 
 
 def _gap_parameters(gaps: Gaps) -> dict[str, list[Int8]]:
@@ -138,4 +145,4 @@ def _gap_parameters(gaps: Gaps) -> dict[str, list[Int8]]:
 
 def _cut(rows: Sequence[Row], room: Room) -> bool:
     """Return whether a limit may have ended the answer. Saying so of one that was not cut costs nothing but a poll."""
-    return len(rows) >= room.messages or sum(len(row.payload or b"") for row in rows) >= room.size
+    return len(rows) >= room.messages or sum(row.size for row in rows) >= room.size

@@ -19,40 +19,65 @@ HAVING bool_or(
 );
 
 -- name: above
--- Rows above the tail. The running sum cuts before a batch grows too large; the first row is always taken. A tombstone
--- counts as 0 bytes and not as NULL: else one behind the cut would be shown, and the rows before it be taken for gaps.
+-- Rows above the tail: as many as wanted, or as many as begin within the wanted size; the first one always.
+-- A running sum over all rows would cost as much as reading them. So there is one only where their plain sum is too
+-- large: PostgreSQL runs a subquery in CASE only when it comes to it.
+-- A tombstone counts as 0 bytes and not as NULL: else one behind the cut would be shown, and the rows before it be
+-- taken for gaps.
 -- The snapshot stands in the first row only: one text is enough.
 SELECT
     o.seq,
-    o.topic,
+    coalesce(o.topic, replace(%(template)s, '{{aggregate}}', o.aggregatetype)) AS topic,
     o.aggregateid,
-    o.id,
+    o.id::text,
     o.type,
     o.payload,
-    o.headers,
-    o.created,
-    CASE WHEN o.n = 1 THEN pg_current_snapshot()::text END AS snapshot
-FROM (
+    o.headers::text,
+    (date_part('epoch', o.created_at) * 1000)::bigint AS created,
+    coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.aggregateid), 0)
+        + coalesce(octet_length(o.headers::text), 0) AS size,
+    CASE
+        WHEN o.seq = (SELECT seq FROM {schema}.outbox WHERE seq > %(tail)s ORDER BY seq LIMIT 1)
+            THEN pg_current_snapshot()::text
+    END AS snapshot
+FROM {schema}.outbox AS o
+WHERE o.seq > %(tail)s
+ORDER BY o.seq
+LIMIT (
     SELECT
-        seq,
-        coalesce(topic, replace(%(template)s, '{{aggregate}}', aggregatetype)) AS topic,
-        aggregateid,
-        id::text AS id,
-        type,
-        payload,
-        headers::text AS headers,
-        (date_part('epoch', created_at) * 1000)::bigint AS created,
-        row_number() OVER w AS n,
-        sum(size) OVER w - size AS before
-    FROM {schema}.outbox
-    CROSS JOIN LATERAL (SELECT coalesce(octet_length(payload), 0) AS size) AS of_payload
-    WHERE seq > %(tail)s
-    WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)
-    ORDER BY seq
-    LIMIT %(messages)s
-) AS o
-WHERE o.n = 1 OR o.before < %(size)s
-ORDER BY o.seq;
+        CASE
+            WHEN (
+                SELECT coalesce(sum(size), 0)
+                FROM (
+                    SELECT
+                        coalesce(octet_length(payload), 0) + coalesce(octet_length(aggregateid), 0)
+                            + coalesce(pg_column_size(headers), 0) AS size
+                    FROM {schema}.outbox
+                    WHERE seq > %(tail)s
+                    ORDER BY seq
+                    LIMIT %(messages)s
+                ) AS head
+            ) <= %(size)s
+                THEN %(messages)s
+            ELSE (
+                SELECT greatest(count(*), 1)
+                FROM (
+                    SELECT sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - size AS before
+                    FROM (
+                        SELECT
+                            seq,
+                            coalesce(octet_length(payload), 0) + coalesce(octet_length(aggregateid), 0)
+                                + coalesce(pg_column_size(headers), 0) AS size
+                        FROM {schema}.outbox
+                        WHERE seq > %(tail)s
+                        ORDER BY seq
+                        LIMIT %(messages)s
+                    ) AS head
+                ) AS running
+                WHERE before < %(size)s
+            )
+        END
+);
 
 -- name: above_and_gaps
 -- The same, with rows of the chosen gaps. Each branch goes by the primary key and has its own limit, so that none
@@ -66,10 +91,12 @@ SELECT
     o.payload,
     o.headers::text,
     (date_part('epoch', o.created_at) * 1000)::bigint AS created,
+    o.size,
     CASE WHEN o.n = 1 THEN pg_current_snapshot()::text END AS snapshot
 FROM (
     SELECT
         merged.*,
+        size,
         row_number() OVER w AS n,
         sum(size) OVER w - size AS before
     FROM (
@@ -103,7 +130,10 @@ FROM (
             LIMIT %(messages)s
         )
     ) AS merged
-    CROSS JOIN LATERAL (SELECT coalesce(octet_length(payload), 0) AS size) AS of_payload
+    CROSS JOIN LATERAL (
+        SELECT coalesce(octet_length(payload), 0) + coalesce(octet_length(aggregateid), 0)
+            + coalesce(octet_length(headers::text), 0) AS size
+    ) AS of_row
     WINDOW w AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)
     ORDER BY seq
     LIMIT %(messages)s

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -11,7 +12,7 @@ from txbox.daemon import Kafka, Meaning, meaning, producer_settings
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import Batch, Room, Row
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import PublisherLost, Undeliverable
+from txbox.relay.errors import PublisherLost, TopicMissing, Undeliverable
 from txbox.relay.flights import Failure, Flight, Flights
 from txbox.relay.topics import Topics
 
@@ -19,10 +20,13 @@ __all__ = ["Progress", "Publisher"]
 
 #: bytes of a full batch, where every topic allows it
 _BATCH_SIZE: Final = 1_000_000
-#: a record batch of one record is at most this much larger than key, value and headers; generous
-_OVERHEAD: Final = 512
-#: what the ids, names and lengths of our own headers take at most
-_HEADERS: Final = 512
+#: what a record batch of one record takes beyond the row's own bytes, at most: our headers, lengths, the batch's own
+_HEADERS: Final = 1024
+
+#: seconds to wait for a broker that was away
+_LOOK: Final = 1.0
+#: the setting's two names
+_COMPRESSION: Final = ("compression.type", "compression.codec")
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,8 @@ class Progress:
     landed: list[Flight]
     #: the first message that Kafka did not take
     failure: Failure | None
+    #: ids of those that it refused, the bad and their neighbours: a record batch is taken or refused as a whole
+    refused: Collection[str] = ()
 
 
 class Publisher:
@@ -56,16 +62,18 @@ class Publisher:
         self._connected = connected
         self._flights = Flights(Room(config.in_flight, config.in_flight_size))
         self._topics = Topics(kafka, config)
-        self._compressed = kafka.client.get("compression.type", "none") != "none"
+        self._compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
         #: whether the last that was admitted is a suspect
         self._trying = False
         self._fatal: KafkaError | None = None
+        #: whether no broker answered, the last that was heard
+        self._away = False
         self._producer = self._make(_BATCH_SIZE)
 
     def check(self) -> None:
         """Return if a broker answers. Raises KafkaException."""
         self._producer.list_topics("__consumer_offsets", timeout=5)
-        self._connected(True, "")
+        self._is_there()
 
     def room(self) -> Room:
         """Return how much more may be sent."""
@@ -74,41 +82,65 @@ class Publisher:
     def admit(self, rows: Sequence[Row]) -> int:
         """Return how many of the rows, from the first on, may be sent now.
 
-        Raises Undeliverable if the first may never be, TopicMissing, KafkaException.
+        Raises Undeliverable or TopicMissing if the first may not be sent at all, and all before it have arrived: they
+        would be sent again each time that it is tried. Raises KafkaException.
         """
-        self._topics.learn({row.topic for row in rows})
-        if not self._fits(min(self._topics.limits[row.topic] for row in rows)):
-            return 0
+        topics = {row.topic for row in rows}
+        self._topics.learn(topics)
+        limits = self._topics.limits
         if self._flights.messages and self._trying:
             return 0
+        if not self._fits(min((limits[topic] for topic in topics & limits.keys()), default=_BATCH_SIZE)):
+            return 0
+        # One look at all of them together is enough for nearly every batch.
+        if topics <= limits.keys() and not self._suspects:
+            largest = max(row.size for row in rows) + _HEADERS
+            if self._compressed or largest < min(limits[topic] for topic in topics):
+                return len(rows)
         for n, row in enumerate(rows):
+            if obstacle := self._obstacle(row):
+                if n == 0 and not self._flights.messages:
+                    raise obstacle
+                return n
             if row.id in self._suspects:
                 self._trying = n == 0
                 return n or (0 if self._flights.messages else 1)
-            if why := self._too_large(row):
-                if n == 0:
-                    raise Undeliverable(row.id, row.topic, why)
-                return n
         return len(rows)
 
     def send(self, batch: Batch) -> None:
         """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, PublisherLost."""
         flight = self._flights.depart(batch.rows, batch.frontier)
+        produce, delivered = self._producer.produce, flight.delivered
+        # The hot loop: 100,000 times a second, hence no call and no attribute that could be spared.
         for row in batch.rows:
-            self._produce(row, flight)
+            _, topic, key, id_, type_, payload, headers, created, _ = row
+            try:
+                produce(
+                    topic,
+                    payload,
+                    key,
+                    headers=record_headers(id_, type_, headers),
+                    timestamp=created,
+                    # A delivery report has no headers to know the message by.
+                    on_delivery=partial(delivered, id_),
+                )
+            except (BufferError, KafkaException) as error:
+                self._produce_again(row, flight, error)
 
     def serve(self, seconds: float) -> None:
         """Take acks for `seconds`, or those that are there already if it is 0. Raises PublisherLost."""
         self._producer.poll(seconds)
         if self._fatal is not None:
             raise PublisherLost(self._fatal.str())
+        if self._away and not self._flights.messages:
+            self._look_again()
 
     def progress(self) -> Progress:
         """Return what arrived and what failed since the last call."""
         landed = self._flights.landed()
         if any(flight.topics for flight in landed):
-            self._connected(True, "")
-        return Progress(landed, self._flights.failure)
+            self._is_there()
+        return Progress(landed, self._flights.failure, self._flights.refused)
 
     @property
     def in_flight(self) -> int:
@@ -121,27 +153,24 @@ class Publisher:
         # flush's return is how many are left, not success: here it only lets the purge's reports be called.
         self._producer.flush(1.0)
 
-    def _produce(self, row: Row, flight: Flight) -> None:
-        headers = record_headers(row.id, row.type, row.headers)
-        while True:
+    def _produce_again(self, row: Row, flight: Flight, error: BufferError | KafkaException) -> None:
+        """Produce a row when librdkafka's queue, which was full, has room again; raise what else was wrong."""
+        while isinstance(error, BufferError):
+            self._producer.poll(0.01)
             try:
+                headers = record_headers(row.id, row.type, row.headers)
+                delivered = partial(flight.delivered, row.id)
                 self._producer.produce(
-                    row.topic,
-                    row.payload,
-                    row.key,
-                    headers=headers,
-                    timestamp=row.created,
-                    on_delivery=flight.delivered,
+                    row.topic, row.payload, row.key, headers=headers, timestamp=row.created, on_delivery=delivered
                 )
-            except BufferError:  # librdkafka's queue is full: let it work
-                self._producer.poll(0.01)
-            except KafkaException as exception:
-                error: KafkaError = exception.args[0]
-                if meaning(error) is Meaning.POISON:
-                    raise Undeliverable(row.id, row.topic, error.str()) from exception
-                raise PublisherLost(error.str()) from exception
+            except (BufferError, KafkaException) as again:
+                error = again
             else:
                 return
+        reason: KafkaError = error.args[0]
+        if meaning(reason) is Meaning.POISON:
+            raise Undeliverable(row.id, row.topic, reason.str()) from error
+        raise PublisherLost(reason.str()) from error
 
     def _fits(self, limit: int) -> bool:
         """Keep record batches below a topic's limit; False while an older producer still has messages under way.
@@ -156,16 +185,15 @@ class Publisher:
         self._producer = self._make(limit)
         return True
 
-    def _too_large(self, row: Row) -> str | None:
-        """Return why a topic would refuse a row. With compression only Kafka can tell."""
-        size = len(row.payload or b"") + len(row.headers or "") + _HEADERS
-        limit = self._topics.limits[row.topic]
-        if self._compressed or size + _OVERHEAD < limit:  # a quick look, for nearly all rows
-            return None
+    def _obstacle(self, row: Row) -> Undeliverable | TopicMissing | None:
+        """Return why a row may not be sent. How large it is with compression only Kafka can tell."""
+        limit = self._topics.limits.get(row.topic)
+        if limit is None:
+            return TopicMissing(row.topic)
         size = _size(row)
-        if size <= limit:
+        if self._compressed or size <= limit:
             return None
-        return f"it takes {size:,} bytes, the topic's max.message.bytes is {limit:,}"
+        return Undeliverable(row.id, row.topic, f"it takes {size:,} bytes, the topic's max.message.bytes is {limit:,}")
 
     def _make(self, batch_size: int) -> Producer:
         self._batch_size = batch_size
@@ -182,7 +210,20 @@ class Publisher:
         if meaning(error) is Meaning.FATAL:
             self._fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
+            self._away = True
             self._connected(False, "no broker answers; rows wait in the outbox")
+
+    def _look_again(self) -> None:
+        """Ask for a broker: librdkafka tells when all are away, and of their return only acks do, if there are any."""
+        try:
+            self._producer.list_topics("__consumer_offsets", timeout=_LOOK)
+        except KafkaException:
+            return
+        self._is_there()
+
+    def _is_there(self) -> None:
+        self._away = False
+        self._connected(True, "")
 
 
 def _size(row: Row) -> int:

@@ -86,6 +86,7 @@ class Relay:
     def _stand_by(self, ledger: Ledger, *, once: bool) -> Facts | None:
         """Wait for the lead; return what the database is like when we have it, None when asked to stop before."""
         facts = ledger.inspect()
+        self._metrics.schema_version.set(ledger.schema_version)
         self.health.set("database", True)
         waited = False
         while not ledger.lock():
@@ -111,6 +112,7 @@ class Relay:
         self.health.role("leader")
         self._metrics.leader.set(1)
         self._metrics.epoch.set(ledger.epoch)
+        self._metrics.outlook(*ledger.outlook(cursor.tail))  # each term: one that is held up at once never comes to it
         publisher = Publisher(self._kafka, self._config, self._suspects, self._kafka_is)
         source = Poll(
             ledger.conn,
@@ -148,7 +150,7 @@ class Relay:
             case _:
                 check, server = "publishing", "none"
         if isinstance(error, Undeliverable):
-            self._suspects.add(error.message_id)
+            self._suspects |= error.refused
         delay = self._backoff.delay(self._failures)
         why = str(error).strip() or type(error).__name__
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})

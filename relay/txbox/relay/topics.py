@@ -11,7 +11,6 @@ from confluent_kafka.cimpl import NewTopic
 
 from txbox.daemon import Kafka
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import TopicMissing
 
 __all__ = ["Topics"]
 
@@ -33,23 +32,25 @@ class Topics:
     def learn(self, names: Iterable[str]) -> None:
         """Look up the limits of topics that are not known yet, and make missing ones if that is configured.
 
-        Raises TopicMissing, KafkaException.
+        One that is missing and may not be made gets no limit. Raises KafkaException.
         """
         new = sorted(set(names) - self.limits.keys())
         if new:
             resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in new]
             futures = self._admin.describe_configs(resources, request_timeout=_PATIENCE)
             for resource, future in futures.items():
-                self.limits[resource.name] = self._limit_of(resource.name, future)
+                limit = self._limit_of(resource.name, future)
+                if limit is not None:
+                    self.limits[resource.name] = limit
 
-    def _limit_of(self, name: str, future: object) -> int:
+    def _limit_of(self, name: str, future: object) -> int | None:
         try:
             return int(future.result(timeout=2 * _PATIENCE)["max.message.bytes"].value)  # type: ignore[attr-defined]
         except KafkaException as exception:
             if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
             if not self._config.create_topics:
-                raise TopicMissing(name) from exception
+                return None
         self._create(name)
         resource = ConfigResource(ConfigResource.Type.TOPIC, name)
         future = self._admin.describe_configs([resource], request_timeout=_PATIENCE)[resource]

@@ -101,11 +101,15 @@ def plan(conn: Connection, schema: str = "txbox") -> tuple[Migration, ...]:
     return status(conn, schema).pending
 
 
-def require(conn: Connection, schema: str = "txbox") -> None:
-    """Return if all of this txbox's steps ran. Raises SchemaMissing, NewerDatabase, EditedMigration."""
+def require(conn: Connection, schema: str = "txbox") -> int:
+    """Return the schema's version if all of this txbox's steps ran.
+
+    Raises SchemaMissing, NewerDatabase, EditedMigration.
+    """
     now = status(conn, schema)
     if now.pending:
         raise SchemaMissing(schema, now.version, now.pending[-1].version)
+    return now.version
 
 
 def migrate(conn: Connection, schema: str = "txbox") -> tuple[Migration, ...]:

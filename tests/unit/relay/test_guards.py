@@ -1,0 +1,65 @@
+"""What a relay refuses to rely on."""
+
+from dataclasses import replace
+
+import pytest
+
+from txbox.relay.errors import CursorAhead, UnfitSequence, WrongCluster
+from txbox.relay.guards import Facts, Stored, check
+
+FIT = Facts(
+    in_recovery=False,
+    system_identifier="7",
+    timeline=1,
+    database_oid=5,
+    sequence_oid=16384,
+    sequence_filenode=16384,
+    cache=1,
+    increment=1,
+    cycles=False,
+    permanent=True,
+    subscribed=False,
+    last_value=100,
+    backend=4711,
+)
+STORED = Stored(tail=100, epoch=3, system_identifier="7", sequence_oid=16384, sequence_filenode=16384)
+
+
+@pytest.mark.parametrize("stored", [None, STORED, replace(STORED, system_identifier=None), replace(STORED, tail=0)])
+def test_fit_database_is_relied_on(stored: Stored | None):
+    check("default", FIT, stored, backend=4711)
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        (replace(FIT, backend=1), "pooler"),
+        (replace(FIT, in_recovery=True), "standby"),
+        (replace(FIT, cache=20), "CACHE 20"),
+        (replace(FIT, increment=2), "rise by one"),
+        (replace(FIT, increment=-1), "rise by one"),
+        (replace(FIT, cycles=True), "rise by one"),
+        (replace(FIT, permanent=False), "unlogged"),
+        (replace(FIT, subscribed=True), "subscription"),
+    ],
+)
+def test_condition_that_would_lose_rows_is_refused_with_its_mend(facts: Facts, what: str):
+    with pytest.raises(UnfitSequence, match=f"{what}.*Mend: "):
+        check("default", facts, STORED, backend=4711)
+
+
+@pytest.mark.parametrize("facts", [replace(FIT, sequence_filenode=16385), replace(FIT, sequence_oid=16385)])
+def test_sequence_that_was_restarted_is_refused_even_when_it_has_overtaken_the_tail(facts: Facts):
+    with pytest.raises(UnfitSequence, match="restarted or made anew.*Mend: "):
+        check("default", replace(facts, last_value=1000), STORED, backend=4711)
+
+
+def test_cursor_of_another_server_is_refused():
+    with pytest.raises(WrongCluster, match="identifier 7, this one is 8"):
+        check("default", replace(FIT, system_identifier="8"), STORED, backend=4711)
+
+
+def test_sequence_that_was_set_back_is_refused_before_rows_are_passed_over():
+    with pytest.raises(CursorAhead) as refused:
+        check("default", replace(FIT, last_value=99), STORED, backend=4711)
+    assert (refused.value.tail, refused.value.last) == (100, 99)
