@@ -18,7 +18,9 @@ def pages(command: click.Command, path: str, parent: click.Context | None = None
     yield f"## {title}\n\n```\n{command.get_help(ctx)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
-            yield from pages(command.commands[name], name, ctx)
+            below = command.get_command(ctx, name)
+            assert below is not None
+            yield from pages(below, name, ctx)
 
 
 def text() -> str:

@@ -2,6 +2,7 @@
 
 import click
 
+from txbox.cli.sandbox import sandbox_errors
 from txbox.demo import crash_recovery as crash_recovery_demo
 from txbox.demo import duplicates as duplicates_demo
 
@@ -21,11 +22,15 @@ def demo() -> None:
 @click.pass_context
 def crash_recovery(ctx: click.Context, kills: int, seconds: float, seed: int | None, no_dedupe: bool) -> None:
     """Kill relay and consumer while orders are placed; count what was lost (exit 1 if anything was)."""
-    ctx.exit(0 if crash_recovery_demo.run(kills=kills, seconds=seconds, seed=seed, dedupe=not no_dedupe) else 1)
+    with sandbox_errors():
+        good = crash_recovery_demo.run(kills=kills, seconds=seconds, seed=seed, dedupe=not no_dedupe)
+    ctx.exit(0 if good else 1)
 
 
 @demo.command()
 @click.pass_context
 def duplicates(ctx: click.Context) -> None:
     """Send one message ten times; there is one charge (exit 1 if there are more)."""
-    ctx.exit(0 if duplicates_demo.run() else 1)
+    with sandbox_errors():
+        good = duplicates_demo.run()
+    ctx.exit(0 if good else 1)

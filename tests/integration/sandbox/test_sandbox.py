@@ -84,7 +84,7 @@ def test_reset_wipes_the_data_and_nothing_is_up(home: Path):
     Postgres(home / "postgres").prepare(*free_ports(1))
     assert txbox_sandbox("reset", home).exit_code == 0
     assert not (home / "postgres").exists()
-    assert txbox_sandbox("status", home).exit_code == 1
+    assert txbox_sandbox("status", home).exit_code == 3  # unhealthy
 
 
 def test_an_up_killed_half_way_is_mended_by_the_next(home: Path):

@@ -1,6 +1,8 @@
 """Settings: where a value is looked for, and what is said of a bad one."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -158,3 +160,18 @@ def test_every_option_tells_its_environment_variable(run):
         options = {s.flag.partition("/")[0]: s for s in SETTINGS.values() if s.flag.partition("/")[0] + " " in text}
         assert len(options) > 12
         assert all(setting.envvars[0] in text.replace("\n", "").replace(" ", "") for setting in options.values())
+
+
+@pytest.mark.parametrize("name", ["sandbox", "demo"])
+def test_without_the_extra_only_the_sandbox_is_missing_and_says_so(name: str):
+    code = (
+        "import sys; sys.modules['jgo'] = sys.modules['platformdirs'] = None\n"
+        "from txbox.cli.main import main; sys.argv = ['txbox', *sys.argv[1:]]; main()"
+    )
+    run = lambda *args: subprocess.run(  # noqa: E731
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=False
+    )
+    assert run("--help").returncode == 0
+    assert run("relay", "run", "--help").returncode == 0
+    missing = run(name, "up", "--brokers", "3")
+    assert (missing.returncode, "pip install 'txbox[sandbox]'" in missing.stderr) == (1, True), missing

@@ -50,7 +50,7 @@ def test_condition_that_would_lose_rows_is_refused_with_its_mend(facts: Facts, w
 
 @pytest.mark.parametrize("facts", [replace(FIT, sequence_filenode=16385), replace(FIT, sequence_oid=16385)])
 def test_sequence_that_was_restarted_is_refused_even_when_it_has_overtaken_the_tail(facts: Facts):
-    with pytest.raises(UnfitSequence, match="restarted or made anew.*Mend: "):
+    with pytest.raises(UnfitSequence, match=r"restarted or made anew.*Mend: "):
         check("default", replace(facts, last_value=1000), STORED, backend=4711)
 
 
