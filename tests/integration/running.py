@@ -44,7 +44,7 @@ class Process:
         env = dict(os.environ)
         if failpoint:
             env |= {"TXBOX_FAILPOINTS": "1", "TXBOX_FAILPOINT": failpoint}
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
         command = [sys.executable, "-m", module, *arguments]
         self.popen = subprocess.Popen(command, env=env, cwd=ROOT, stdout=self._log, stderr=self._log)
 

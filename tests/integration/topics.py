@@ -141,8 +141,8 @@ def _raw(message: Message) -> Raw:
     headers = message.headers() or []
     assert isinstance(headers, list)
     return Raw(
-        value=message.value(),  # type: ignore[arg-type]  # bytes, without a deserializer
-        key=message.key(),  # type: ignore[arg-type]
+        value=message.value(),
+        key=message.key(),
         headers=headers,  # type: ignore[arg-type]
         partition=message.partition() or 0,
         offset=message.offset() or 0,

@@ -62,9 +62,7 @@ class ConsumerMetrics:
             ["consumer", "outcome"],
             registry=registry,
         )
-        self.schema_version = Gauge(
-            "txbox_schema_version", "Version of the tables in the database.", registry=registry
-        )
+        self.schema_version = Gauge("txbox_schema_version", "Version of the tables in the database.", registry=registry)
         self._last_written: float | None = None
 
     def committed(self, outcome: Committed) -> None:

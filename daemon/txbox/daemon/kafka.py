@@ -59,7 +59,7 @@ _REFUSED: Final[Mapping[str, str]] = {
 def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_flight_size: int) -> dict[str, Any]:
     """Return the settings of a producer that neither loses, repeats nor reorders. Raises RefusedSetting."""
     return {
-        # How large a message may be is for its topic to say. librdkafka's own limit would refuse it where Kafka takes it.
+        # How large a message may be is for its topic to say; librdkafka's own limit would refuse what Kafka takes.
         "message.max.bytes": 1_000_000_000,
         **_clients(kafka),
         "enable.idempotence": True,

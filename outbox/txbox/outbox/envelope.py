@@ -10,6 +10,7 @@ An outbox row becomes a Kafka record: topic, key and payload as they are, and th
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -88,7 +89,11 @@ def record_headers(id_: str, type_: str, stored: str | None) -> list[tuple[str, 
     """
     if stored is None:
         return [(ID, id_), (TYPE, type_), _JSON]
-    own: dict[str, object] = orjson.loads(stored)
+    own = orjson.loads(stored)
+    if not isinstance(own, dict):
+        own = {} if own is None else {"headers": own}
+    own.pop(ID, None)  # of two with one name a reader takes the last, and must find the columns' own
+    own.pop(TYPE, None)
     content_type = own.pop(CONTENT_TYPE, DEFAULT_CONTENT_TYPE)
     headers = [(ID, id_), (TYPE, type_), (CONTENT_TYPE, _sent(content_type))]
     headers += [(name, _sent(value)) for name, value in own.items()]
@@ -101,6 +106,6 @@ def _sent(value: object) -> str | bytes | None:
         case str() | None:
             return value
         case {"base64": str(text), **rest} if not rest:
-            return base64.b64decode(text)
-        case _:
-            return orjson.dumps(value)
+            with suppress(ValueError):
+                return base64.b64decode(text, validate=True)
+    return orjson.dumps(value)

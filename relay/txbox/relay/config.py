@@ -11,8 +11,8 @@ class RelayConfig:
 
     #: whose cursor; relays of one name take turns, relays of two names each publish everything
     name: str = "default"
-    #: rows a statement
-    batch: int = 5000
+    #: rows a statement; 2000 fit into a core's cache, 5000 cost a quarter more CPU a message
+    batch: int = 2000
     #: wait after a poll that found rows, and the longest one after polls that found none
     poll_min: float = 0.001
     poll_max: float = 0.050

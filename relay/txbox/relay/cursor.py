@@ -30,6 +30,7 @@ The Frontier is valid for one connection: a new one cannot tell whether holders 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import NamedTuple, Self
 
 __all__ = ["Answer", "Cursor", "Frontier", "Gap", "Gaps", "Holder", "Question", "Snapshot"]
@@ -103,6 +104,8 @@ class Answer:
     seqs: Sequence[int]
     #: whether there may be more: then it speaks only of seqs up to its last one
     cut: bool = False
+    #: a seq that was drawn before the statement began: what is not shown up to there is a gap
+    drawn: int = 0
 
     @property
     def vouched(self) -> int | None:
@@ -163,8 +166,7 @@ class Frontier:
     @property
     def cursor(self) -> Cursor:
         """What is to be saved once all rows up to here are acked."""
-        gaps = [gap for group in self.groups for gap in group.gaps]
-        return Cursor(self.tail, _joined(gaps))
+        return Cursor(self.tail, reduce(_merged, (group.gaps for group in self.groups), ()))
 
     @property
     def gap_count(self) -> int:
@@ -179,18 +181,19 @@ class Frontier:
     def observe(self, holders: Iterable[Holder]) -> Self:
         """Return the frontier after a read of the sequence's holders; groups that became alike are one."""
         now = {holder.vxid: holder for holder in holders}
-        merged: dict[tuple[frozenset[Holder] | None, bool], list[Gap]] = {}
+        merged: dict[tuple[frozenset[Holder] | None, bool], Gaps] = {}
         for group in (group.observed(now) for group in self.groups):
-            merged.setdefault((group.holders, group.asked), []).extend(group.gaps)
-        groups = tuple(Group(gaps=_joined(gaps), holders=key[0], asked=key[1]) for key, gaps in merged.items())
+            kind = (group.holders, group.asked)
+            merged[kind] = _merged(merged.get(kind, ()), group.gaps)
+        groups = tuple(Group(gaps=gaps, holders=holders, asked=asked) for (holders, asked), gaps in merged.items())
         return self if groups == self.groups else replace(self, groups=groups)
 
     def question(self, *, everything: bool = False) -> Question:
         """Return what the next statement is to look for; `everything` leaves no gap out."""
         waiting = () if everything else tuple(group for group in self.groups if group.can_wait)
-        asked = [gap for group in self.groups if group not in waiting for gap in group.gaps]
+        asked = (group.gaps for group in self.groups if everything or not group.can_wait)
         left_out = frozenset(holder for group in waiting for holder in group.holders or ())
-        return Question(tail=self.tail, gaps=_joined(asked), left_out=left_out)
+        return Question(tail=self.tail, gaps=reduce(_merged, asked, ()), left_out=left_out)
 
     def apply(self, question: Question, answer: Answer) -> Self:
         """Return the frontier after a statement that answered `question`, which must have been made from this one."""
@@ -201,9 +204,13 @@ class Frontier:
             else:
                 groups += group.answered(answer.seqs, answer.vouched)
         above = answer.seqs[bisect_right(answer.seqs, self.tail) :]
-        if found := _missing(self.tail, above):
-            groups.append(Group(gaps=found))
+        found = _missing(self.tail, above)
         tail = above[-1] if above else self.tail
+        if not answer.cut and answer.drawn > tail:
+            found += (Gap(tail + 1, answer.drawn),)
+            tail = answer.drawn
+        if found:
+            groups.append(Group(gaps=found))
         if tail == self.tail and groups == list(self.groups):
             return self
         return replace(self, tail=tail, groups=tuple(groups))
@@ -240,6 +247,16 @@ def _split(gaps: Gaps, at: int | None) -> tuple[Gaps, Gaps]:
     below = tuple(Gap(first, min(last, at)) for first, last in gaps if first <= at)
     above = tuple(Gap(max(first, at + 1), last) for first, last in gaps if last > at)
     return below, above
+
+
+def _merged(some: Gaps, more: Gaps) -> Gaps:
+    """Return the gaps of both, in order. Cheap where all of one lie above all of the other, as new gaps do."""
+    if not some or not more:
+        return some or more
+    low, high = (some, more) if some[0] < more[0] else (more, some)
+    if low[-1].last + 1 < high[0].first:
+        return low + high
+    return _joined(low + high)
 
 
 def _joined(gaps: Iterable[Gap]) -> Gaps:

@@ -61,9 +61,10 @@ def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
         (stored.sequence_oid, stored.sequence_filenode) != (facts.sequence_oid, facts.sequence_filenode)
     ):
         raise UnfitSequence(
-            "the outbox's sequence was restarted or made anew since the cursor was saved: rows may have numbers that "
-            "count as published",
-            f"to publish all rows that the outbox holds, DELETE FROM txbox.relay_cursor WHERE name = '{name}'",
+            "the outbox's sequence was altered, restarted or made anew since the cursor was saved: if it began "
+            "again, rows have some that count as published",
+            f"if they did not, UPDATE txbox.relay_cursor SET sequence_oid = NULL WHERE name = '{name}'; else publish "  # noqa: S608  # told, not run
+            f"all rows that the outbox holds once more, DELETE FROM txbox.relay_cursor WHERE name = '{name}'",
         )
 
 

@@ -18,6 +18,9 @@ HAVING bool_or(
     AND l.database = %(database)s
 );
 
+-- name: drawn
+SELECT coalesce(pg_sequence_last_value(%(sequence)s::oid), 0);
+
 -- name: above
 -- Rows above the tail: as many as wanted, or as many as begin within the wanted size; the first one always.
 -- A running sum over all rows would cost as much as reading them. So there is one only where their plain sum is too

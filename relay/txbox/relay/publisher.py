@@ -189,6 +189,8 @@ class Publisher:
         """Return why a row may not be sent. How large it is with compression only Kafka can tell."""
         limit = self._topics.limits.get(row.topic)
         if limit is None:
+            if row.topic in self._topics.impossible:
+                return Undeliverable(row.id, row.topic, "Kafka allows no topic of this name")
             return TopicMissing(row.topic)
         size = _size(row)
         if self._compressed or size <= limit:

@@ -28,13 +28,15 @@ class Topics:
         self._config = config
         #: bytes of the largest record batch, by topic
         self.limits: dict[str, int] = {}
+        #: names that can be no topic's: a row of another writer may have any
+        self.impossible: set[str] = set()
 
     def learn(self, names: Iterable[str]) -> None:
         """Look up the limits of topics that are not known yet, and make missing ones if that is configured.
 
-        One that is missing and may not be made gets no limit. Raises KafkaException.
+        One that is missing and may not be made, or never can be, gets no limit. Raises KafkaException.
         """
-        new = sorted(set(names) - self.limits.keys())
+        new = sorted(set(names) - self.limits.keys() - self.impossible)
         if new:
             resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in new]
             futures = self._admin.describe_configs(resources, request_timeout=_PATIENCE)
@@ -47,6 +49,9 @@ class Topics:
         try:
             return int(future.result(timeout=2 * _PATIENCE)["max.message.bytes"].value)  # type: ignore[attr-defined]
         except KafkaException as exception:
+            if exception.args[0].code() == KafkaError.TOPIC_EXCEPTION:
+                self.impossible.add(name)
+                return None
             if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
             if not self._config.create_topics:

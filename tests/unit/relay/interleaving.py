@@ -30,6 +30,8 @@ class Interleaving:
         self.reader_class = reader_class
         self.reader = reader_class(Cursor())
         self.saved = Cursor()
+        #: the last seq that was drawn when the relay looked, some time ago; 0: it did not
+        self.drawn = 0
         #: seqs ever published, and those that this term may not publish (again)
         self.published: set[int] = set()
         self.done: set[int] = set()
@@ -124,7 +126,10 @@ class Interleaving:
 
     def _poll(self) -> None:
         """Not every poll reads the holders, and writers may come between that and the question."""
-        part = self.choose(("holders", "question", "question", "both", "both"))
+        part = self.choose(("holders", "question", "question", "both", "both", "drawn"))
+        if part == "drawn":
+            self.drawn = self.server.last_seq
+            return
         if part != "question":
             self._read_holders()
         if part != "holders":
@@ -140,7 +145,8 @@ class Interleaving:
 
     def _ask(self, limit: int, admitted: int) -> None:
         question = self.reader.question(everything=False)
-        asked = self.server.ask(question, limit, admitted)
+        asked = self.server.ask(question, limit, admitted, drawn=self.drawn)
+        self.drawn = 0
         if self.reader.stands(question, asked.snapshot):
             self._apply(question, asked)
         else:
@@ -177,7 +183,7 @@ class Interleaving:
         tail, gaps = self.reader.frontier.cursor.tail, self.reader.frontier.cursor.gaps
         assert all(first <= last for first, last in gaps)
         assert all(low.last + 1 < high.first for low, high in pairwise(gaps))
-        assert not gaps or (gaps[0].first > 0 and gaps[-1].last < tail)
+        assert not gaps or (gaps[0].first > 0 and gaps[-1].last <= tail)
 
     def _in(self, *states: State) -> list[Transaction]:
         return [each for each in self.server.transactions if each.state in states]

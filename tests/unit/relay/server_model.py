@@ -152,12 +152,12 @@ class Server:
         running = {each.xid for each in self.transactions if each.state is not State.ENDED and each.xid is not None}
         return Snapshot(xmax, frozenset(xid for xid in running if xid < xmax))
 
-    def ask(self, question: Question, limit: int, admitted: int) -> Asked:
+    def ask(self, question: Question, limit: int, admitted: int, drawn: int = 0) -> Asked:
         """The one statement that shows rows: cut after `limit`, and of those only the first `admitted` are taken."""
         visible = sorted(self._asked_for(question))
         rows = visible[: min(limit, admitted)]
         cut = len(visible[:limit]) >= limit or len(rows) < len(visible)
-        answer = Answer(seqs=[row.seq for row in rows], cut=cut)
+        answer = Answer(seqs=[row.seq for row in rows], cut=cut, drawn=drawn)
         return Asked(rows, answer, self.snapshot() if visible else None)
 
     def committed(self) -> Iterable[Written]:

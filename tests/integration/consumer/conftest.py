@@ -1,0 +1,75 @@
+"""Fixtures of the consumer's tests: a batch settled on a real connection, and effects that can be counted."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from txbox.consumer import Consumer
+from txbox.consumer.batch import settle
+from txbox.consumer.consumer import plan
+from txbox.consumer.guard import GuardedConnection
+from txbox.consumer.held import Held
+from txbox.consumer.inbox import Inbox
+from txbox.consumer.outcomes import Outcome
+from txbox.consumer.received import Received, Record
+from txbox.daemon import Database, connect
+
+#: puts one batch through a consumer's handlers
+Settle = Callable[..., Outcome]
+
+
+@pytest.fixture
+def consumer(topic_name: str, txbox_topic: str) -> Consumer:
+    """A consumer whose Kafka group is the test's own."""
+    return Consumer(txbox_topic, topics=[topic_name])
+
+
+@pytest.fixture
+def topic_name() -> str:
+    """What the consumer subscribes to, where no broker is asked."""
+    return "orders"
+
+
+@pytest.fixture
+def guarded(database: Database) -> Iterator[GuardedConnection]:
+    """A connection as handlers get it."""
+    conn = connect(GuardedConnection, database, "consumer test")
+    yield conn
+    conn.close()
+
+
+@pytest.fixture
+def settle_batch(guarded: GuardedConnection, consumer: Consumer) -> Settle:
+    """Settle records as one batch."""
+    inbox = Inbox(guarded, "txbox", consumer.name)
+    held = Held(guarded, "txbox", inbox.consumer_id)
+
+    def batch(*records: Record) -> Outcome:
+        return settle(guarded, inbox, held, plan(consumer.handlers, records))
+
+    return batch
+
+
+class Effects:
+    """A table into which handlers write what they did."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self._conn = conn
+        conn.execute("CREATE TABLE effect (n bigint GENERATED ALWAYS AS IDENTITY, id uuid NOT NULL, key text)")
+
+    def add(self, conn: psycopg.Connection[Any], message: Received) -> None:
+        """A handler."""
+        conn.execute("INSERT INTO effect (id, key) VALUES (%s, %s)", (message.id, message.key))
+
+    def ids(self) -> list[str]:
+        return [str(id_) for (id_,) in self._conn.execute("SELECT id FROM effect ORDER BY n")]
+
+    def count(self) -> int:
+        return len(self.ids())
+
+
+@pytest.fixture
+def effects(conn: psycopg.Connection) -> Effects:
+    return Effects(conn)
