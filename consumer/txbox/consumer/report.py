@@ -4,7 +4,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from psycopg import Connection
 from psycopg.rows import dict_row
 
@@ -37,7 +38,8 @@ def lag(kafka: Kafka, consumer: str) -> list[Record]:
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=_PATIENCE)
     committed: list[TopicPartition] = asked[consumer].result(timeout=_PATIENCE).topic_partitions or []
     ends = admin.list_offsets(
-        {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed}, request_timeout=_PATIENCE
+        {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed},  # type: ignore[no-untyped-call]
+        request_timeout=_PATIENCE,
     )
     end_of = {(p.topic, p.partition): future.result(timeout=_PATIENCE).offset for p, future in ends.items()}
     return [
