@@ -12,6 +12,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from txbox.consumer.received import Record
 from txbox.daemon import Meaning, meaning
+from txbox.daemon.librdkafka import LOGGER
 
 __all__ = ["Broker", "BrokerLost", "Lag"]
 
@@ -55,7 +56,7 @@ class Broker:
         self._ends: dict[tuple[str, int], int] = {}
         self._paused = False
         ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error}
-        self._kafka = KafkaConsumer({**ours, **settings}, logger=_log)
+        self._kafka = KafkaConsumer({**ours, **settings}, logger=LOGGER)
         self._kafka.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def check(self) -> None:

@@ -9,7 +9,8 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from txbox.daemon import Kafka
+from txbox.daemon import Kafka, admin_settings
+from txbox.daemon.librdkafka import LOGGER
 from txbox.schema import Statements
 
 __all__ = ["lag", "show", "stats"]
@@ -34,7 +35,7 @@ def lag(kafka: Kafka, consumer: str) -> list[Record]:
 
     The committed offset is read first, the end afterwards: a distance is never negative. Raises KafkaException.
     """
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, **kafka.client})
+    admin = AdminClient(admin_settings(kafka), logger=LOGGER)
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=_PATIENCE)
     committed: list[TopicPartition] = asked[consumer].result(timeout=_PATIENCE).topic_partitions or []
     ends = admin.list_offsets(

@@ -53,8 +53,9 @@ class Runner:
     def run(self, *, once: bool = False) -> None:
         """Handle messages until stopped; `once` handles what is there at the start, and returns.
 
-        Kafka or Postgres away is waited out. Raises TransactionLeft, SchemaError, RefusedSetting; with `once`
-        whatever went wrong. No message is lost by any of them.
+        A batch whose handler raises is tried until it passes. Kafka or Postgres away is waited out, but not with
+        `once`. Raises TransactionLeft, SchemaError, RefusedSetting; with `once` psycopg.Error and KafkaException too.
+        No message is lost by any of them.
         """
         while not self._stop.requested:
             try:

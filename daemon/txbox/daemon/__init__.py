@@ -1,17 +1,18 @@
 """What every long-running process of ours needs: stop, health, metrics port, connections, failpoints, log."""
 
 from txbox.daemon.backoff import Backoff
-from txbox.daemon.errors import DaemonError, Failed, PortTaken, RefusedSetting, UnknownFailpoint
+from txbox.daemon.errors import CannotListen, DaemonError, Failed, PortTaken, RefusedSetting, UnknownFailpoint
 from txbox.daemon.failpoint import POINTS, failpoint
 from txbox.daemon.health import Check, Health, Report
 from txbox.daemon.http import Http, serving
-from txbox.daemon.kafka import Kafka, Meaning, consumer_settings, meaning, producer_settings
+from txbox.daemon.kafka import Kafka, Meaning, admin_settings, consumer_settings, meaning, producer_settings
 from txbox.daemon.postgres import Database, connect
 from txbox.daemon.stop import Stop
 
 __all__ = [
     "POINTS",
     "Backoff",
+    "CannotListen",
     "Check",
     "DaemonError",
     "Database",
@@ -25,6 +26,7 @@ __all__ = [
     "Report",
     "Stop",
     "UnknownFailpoint",
+    "admin_settings",
     "connect",
     "consumer_settings",
     "failpoint",

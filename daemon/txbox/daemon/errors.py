@@ -2,12 +2,13 @@
 
 DaemonError
 ├── PortTaken        another process listens on http.port
+├── CannotListen     http.host is no address of this machine, or the port is not for everybody
 ├── RefusedSetting   a librdkafka setting that would break a promise
 ├── UnknownFailpoint TXBOX_FAILPOINT names none of ours
 └── Failed           what the failpoint action `raise` raises
 """
 
-__all__ = ["DaemonError", "Failed", "PortTaken", "RefusedSetting", "UnknownFailpoint"]
+__all__ = ["CannotListen", "DaemonError", "Failed", "PortTaken", "RefusedSetting", "UnknownFailpoint"]
 
 
 class DaemonError(Exception):
@@ -22,6 +23,15 @@ class PortTaken(DaemonError):
         super().__init__(
             f"port {port} on {host} is taken, probably by another daemon of ours. "
             "Choose another with --http-port (0: any free one, off: none)"
+        )
+
+
+class CannotListen(DaemonError):
+    """The address for metrics and health cannot be had here."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"cannot listen on {host}:{port}: give an address of this machine (--http-host) and a port above 1023"
         )
 
 

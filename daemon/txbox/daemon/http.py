@@ -1,5 +1,6 @@
 """/metrics, /livez and /readyz of a daemon, on a port of its own and in threads of its own."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from txbox.daemon.errors import PortTaken
+from txbox.daemon.errors import CannotListen, PortTaken
 from txbox.daemon.health import Health
 
 __all__ = ["Http", "serving"]
@@ -34,7 +35,7 @@ class Http:
 
 @contextmanager
 def serving(http: Http, health: Health, registry: CollectorRegistry) -> Iterator[int | None]:
-    """Serve until the block ends; yields the port, None when there is no server. Raises PortTaken.
+    """Serve until the block ends; yields the port, None when there is no server. Raises PortTaken, CannotListen.
 
     A scrape never waits for the loop and the loop never waits for a scrape.
     """
@@ -44,7 +45,7 @@ def serving(http: Http, health: Health, registry: CollectorRegistry) -> Iterator
     try:
         server = _Server((http.host, http.port), _handler(health, registry))
     except OSError as error:
-        raise PortTaken(http.host, http.port) from error
+        raise (PortTaken if error.errno == errno.EADDRINUSE else CannotListen)(http.host, http.port) from error
     thread = threading.Thread(target=server.serve_forever, name="http", kwargs={"poll_interval": 0.1}, daemon=True)
     thread.start()
     try:

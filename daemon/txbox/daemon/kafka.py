@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from txbox.daemon.errors import RefusedSetting
 
-__all__ = ["Kafka", "Meaning", "consumer_settings", "meaning", "producer_settings"]
+__all__ = ["Kafka", "Meaning", "admin_settings", "consumer_settings", "meaning", "producer_settings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,11 @@ _REFUSED: Final[Mapping[str, str]] = {
     "auto.offset.reset": "a new consumer begins with the first message; anything else would lose some",
     "enable.partition.eof": "it would hand the consumer records that are no messages",
 }
+
+
+def admin_settings(kafka: Kafka) -> dict[str, Any]:
+    """Return the settings of a client that asks about topics and groups. Raises RefusedSetting."""
+    return _clients(kafka)
 
 
 def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_flight_size: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ RelayError
 │   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
 │   ├── TopicMissing    a message's topic does not exist and may not be made
 │   ├── PublisherLost   librdkafka's producer is beyond use; a new one is made
-│   └── Superseded      another relay of this name took over; this one stands by
+│   └── Superseded      the cursor changed hands, or the sequence was changed; it looks again
 └── the relay stops: a person must look
     ├── AnotherLeader   `run(once=True)` while another relay of this name leads
     ├── CursorAhead     the cursor has seen more than the table holds: rows would be passed over
@@ -66,10 +66,13 @@ class PublisherLost(RelayError):
 
 
 class Superseded(RelayError):
-    """The cursor's epoch is no longer ours."""
+    """The cursor is no longer ours to save: another leader took over, or the sequence beneath it was changed."""
 
     def __init__(self, name: str, epoch: int) -> None:
-        super().__init__(f"another relay {name!r} took over from epoch {epoch}: what it published is its own to save")
+        super().__init__(
+            f"the cursor of relay {name!r} is no longer that of epoch {epoch}: another relay took over, or the "
+            "outbox's sequence was changed. What was not saved is published again, if it still is to be"
+        )
 
 
 class AnotherLeader(RelayError):

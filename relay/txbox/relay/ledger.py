@@ -81,7 +81,10 @@ class Ledger:
         return Cursor(tail, tuple(Gap(gap.lower, gap.upper - 1) for gap in gaps))
 
     def save(self, cursor: Cursor) -> None:
-        """Make the cursor durable. Raises Superseded if another leader took over since `take`."""
+        """Make the cursor durable.
+
+        Raises Superseded if another leader took over since `take`, or if the sequence is no longer what it was then.
+        """
         gaps = ",".join(f"[{first},{last}]" for first, last in cursor.gaps)
         parameters = {"tail": cursor.tail, "gaps": f"{{{gaps}}}", "name": self._name, "epoch": self.epoch}
         if self.conn.execute(self.statements["save"], parameters).rowcount == 0:

@@ -56,7 +56,10 @@ RETURNING tail, gaps, epoch;
 -- name: save
 UPDATE {schema}.relay_cursor
 SET tail = %(tail)s, gaps = %(gaps)s::int8multirange, saved_at = clock_timestamp()
-WHERE name = %(name)s AND epoch = %(epoch)s;
+WHERE name = %(name)s
+    AND epoch = %(epoch)s
+    -- Else somebody restarted the sequence: the next leader finds out, before it reads a row.
+    AND sequence_filenode = pg_relation_filenode(sequence_oid);
 
 -- name: outlook
 -- For the metrics: seqs above the tail (those of rollbacks too), and when the oldest row there was written.

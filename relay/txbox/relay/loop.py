@@ -51,7 +51,7 @@ class Loop:
         """Publish until stopped; with `once`, until everything that is visible now was published.
 
         Rows of one key leave in order; a crash may repeat rows, never lose one. Raises psycopg.Error, KafkaException,
-        Undeliverable, TopicMissing, PublisherLost, Superseded.
+        Undeliverable, TopicMissing, PublisherLost, Superseded, and what `Ledger.inspect` raises.
         """
         pace = Pace(self._config.poll_min, self._config.poll_max)
         while not stop.requested:
@@ -131,6 +131,7 @@ class Loop:
             self._metrics.last_success.set_to_current_time()
         if self._clock() >= self._outlook_due:
             self._outlook_due = self._clock() + _OUTLOOK_EVERY
+            self._ledger.inspect()  # rows that a restarted sequence hides move no cursor, and no save would notice
             self._metrics.gaps.set(batch.frontier.gap_count)
             self._metrics.gap(batch.frontier.first_gap)
             self._metrics.outlook(*self._ledger.outlook((self._saved or batch.frontier).tail))

@@ -9,6 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from txbox.daemon import Kafka, Meaning, meaning, producer_settings
+from txbox.daemon.librdkafka import LOGGER
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import Batch, Room, Row
 from txbox.relay.config import RelayConfig
@@ -205,7 +206,7 @@ class Publisher:
             in_flight=self._config.in_flight,
             in_flight_size=self._config.in_flight_size,
         )
-        return Producer({**settings, "error_cb": self._on_error}, logger=_log)
+        return Producer({**settings, "error_cb": self._on_error}, logger=LOGGER)
 
     def _on_error(self, error: KafkaError) -> None:
         """librdkafka tells of trouble that belongs to no message."""

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from txbox.daemon import Kafka
+from txbox.daemon import Kafka, admin_settings
+from txbox.daemon.librdkafka import LOGGER
 from txbox.relay.config import RelayConfig
 
 __all__ = ["Topics"]
@@ -24,7 +25,7 @@ class Topics:
     """Looks topics up when their first row comes. Asked again on each new term: limits may have been changed."""
 
     def __init__(self, kafka: Kafka, config: RelayConfig) -> None:
-        self._admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers, **kafka.client})
+        self._admin = AdminClient(admin_settings(kafka), logger=LOGGER)
         self._config = config
         #: bytes of the largest record batch, by topic
         self.limits: dict[str, int] = {}

@@ -51,7 +51,8 @@ def txbox_sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox | None]:
         yield None
         return
     programs = pytestconfig.getoption("--postgres")
-    sandbox = Sandbox(postgres=Path(programs) if programs else None)
+    # Without fsync a database a test is quickly made; what kill -9 leaves in the kernel's hands is not lost by it.
+    sandbox = Sandbox(postgres=Path(programs) if programs else None, fsync=False)
     with sandbox:
         yield sandbox
 
