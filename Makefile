@@ -4,13 +4,14 @@ BIN    := .venv/bin
 ROOMS  := schema outbox daemon relay consumer sandbox demo cli
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift bench lock clean
+.PHONY: help venv demo test check lint format types imports drift bench mutants lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
 	@echo "make test    all tests, on real servers"
 	@echo "make check   lint, types, imports, docs drift, tests: what CI runs"
 	@echo "make bench   throughput and cost, as ratios of one run"
+	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
 
@@ -49,6 +50,9 @@ drift: venv
 
 bench: venv
 	$(BIN)/python -m bench
+
+mutants: venv
+	$(BIN)/python -m tests.mutants
 
 lock: venv
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group dev --universal --generate-hashes \

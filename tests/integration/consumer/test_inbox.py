@@ -69,16 +69,21 @@ def test_the_second_waits_and_then_sees_what_the_first_did(
     second.conn.execute("COMMIT")
 
 
-def test_batches_in_crossed_orders_do_not_deadlock(owners: tuple[Owner, Owner], conn: Connection) -> None:
-    for _ in range(5):
-        messages = [Given(uuid4()) for _ in range(200)]
-        claims = []
-        for owner, order in zip(owners, (messages, messages[::-1]), strict=True):
-            owner.begin()
-            claims.append(owner.pool.submit(_claim_and_commit, owner, order))
-        taken = [claim.result(10) for claim in claims]
-        assert len(taken[0] | taken[1]) == 200
-        assert not taken[0] & taken[1]
+def test_batches_in_crossed_orders_do_not_deadlock(owners: tuple[Owner, Owner], database: Database) -> None:
+    # A third owner has taken what is in the middle of both: each has taken its first one when it comes to wait there.
+    left, middle, right = (Given(UUID(int=n)) for n in (1, 2, 3))
+    third, claims = Owner(database), []
+    third.begin()
+    third.inbox.claim([middle])
+    for owner, order in zip(owners, ([left, middle, right], [right, middle, left]), strict=True):
+        owner.begin()
+        claims.append(owner.pool.submit(_claim_and_commit, owner, order))
+        eventually(lambda owner=owner: waits(third.conn, owner))  # type: ignore[misc]
+    third.conn.execute("ROLLBACK")
+    taken = [claim.result(10) for claim in claims]
+    assert taken[0] | taken[1] == {left.id, middle.id, right.id}
+    assert not taken[0] & taken[1]
+    third.close()
 
 
 def _claim_and_commit(owner: Owner, messages: list[Given]) -> set[UUID]:

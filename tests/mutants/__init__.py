@@ -1,0 +1,1 @@
+"""Broken copies of txbox, each of which the tests must catch: `make mutants`."""

@@ -1,0 +1,165 @@
+"""Each mutant breaks one rule in one place, and names tests that must fail."""
+
+from dataclasses import dataclass
+
+__all__ = ["MUTANTS", "Mutant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One rule, broken."""
+
+    name: str
+    #: where, relative to the repository
+    file: str
+    #: what stands there, once, and what is put in its place
+    old: str
+    new: str
+    #: what must fail
+    tests: str
+
+
+_CURSOR = "relay/txbox/relay/cursor.py"
+_POLL = "relay/txbox/relay/poll.sql"
+#: the walks alone: Hypothesis would look for the shortest way to each fault, for minutes
+_MACHINE = "tests/unit/relay/test_cursor_machine.py -k random_interleavings"
+_FACTS = "tests/integration/relay/test_cursor_facts.py"
+_LEDGER = "tests/integration/relay/test_ledger.py"
+
+MUTANTS = (
+    Mutant(
+        "gaps are forgotten: last seq",
+        _CURSOR,
+        "        if found:\n            groups.append(Group(gaps=found))\n",
+        "",
+        _MACHINE,
+    ),
+    Mutant(
+        "gaps are not asked for",
+        _CURSOR,
+        "return Question(tail=self.tail, gaps=reduce(_merged, asked, ()), left_out=left_out)",
+        "return Question(tail=self.tail, gaps=(), left_out=left_out)",
+        _MACHINE,
+    ),
+    Mutant(
+        "unknown holders count as none",
+        _CURSOR,
+        "return self.holders is not None and not self.holders",
+        "return not self.holders",
+        _MACHINE,
+    ),
+    Mutant(
+        "asked once is asked for ever, although a holder left",
+        _CURSOR,
+        "asked=self.asked and len(left) == len(self.holders)",
+        "asked=self.asked",
+        _MACHINE,
+    ),
+    Mutant(
+        "known holders are replaced by those of a newer read",
+        _CURSOR,
+        "frozenset(now[holder.vxid] for holder in self.holders if holder.vxid in now)",
+        "frozenset(now.values())",
+        "tests/unit/relay/test_cursor.py",
+    ),
+    Mutant(
+        "gaps are left out without a look at the snapshot",
+        _CURSOR,
+        "return snapshot is None or all(h.xid is not None and snapshot.sees_running(h.xid) for h in self.left_out)",
+        "return True",
+        _MACHINE,
+    ),
+    Mutant(
+        "an answer that was cut vouches for everything",
+        _CURSOR,
+        "        return self.seqs[-1] if self.seqs else 0\n",
+        "        return None\n",
+        _MACHINE,
+    ),
+    Mutant(
+        "the lock of the table instead of the sequence's",
+        _POLL,
+        "AND l.relation = %(sequence)s",
+        "AND l.relation = '{schema}.outbox'::regclass AND %(sequence)s > 0",
+        _FACTS,
+    ),
+    Mutant(
+        "a waiter takes somebody else's transaction id for its own",
+        _POLL,
+        "AND l.mode = 'ExclusiveLock' AND l.granted)",
+        ")",
+        _FACTS,
+    ),
+    Mutant(
+        "tombstones count as NULL bytes where a batch is cut",
+        _POLL,
+        "                            coalesce(octet_length(payload), 0) + coalesce(octet_length(aggregateid), 0)\n"
+        "                                + coalesce(pg_column_size(headers), 0) AS size\n",
+        "                            octet_length(payload) AS size\n",
+        "tests/integration/relay/test_relay.py",
+    ),
+    Mutant(
+        "the cursor is saved before the acks",
+        "relay/txbox/relay/flights.py",
+        "while self._flying and self._flying[0].left == 0:",
+        "while self._flying:",
+        "tests/unit/relay/test_flights.py",
+    ),
+    Mutant(
+        "a delivery that failed counts as an ack",
+        "relay/txbox/relay/flights.py",
+        "        if error is None:\n            self.left -= 1",
+        "        self.left -= 1\n        if error is None:\n            pass",
+        "tests/unit/relay/test_flights.py",
+    ),
+    Mutant(
+        "the cursor is saved whoever leads",
+        "relay/txbox/relay/ledger.sql",
+        "    AND epoch = %(epoch)s\n",
+        "",
+        _LEDGER,
+    ),
+    Mutant(
+        "a restarted sequence is not noticed",
+        "relay/txbox/relay/guards.py",
+        "if stored.sequence_oid is not None and (",
+        "if False and (",
+        "tests/unit/relay/test_guards.py",
+    ),
+    Mutant(
+        "Kafka's offsets are committed before the effects",
+        "consumer/txbox/consumer/loop.py",
+        "        began = self._clock()\n        outcome = settle(",
+        "        began = self._clock()\n        self._broker.done(records)\n        outcome = settle(",
+        "tests/integration/consumer/test_runner.py tests/integration/consumer/test_processes.py",
+    ),
+    Mutant(
+        "the inbox is not in the effects' transaction",
+        "consumer/txbox/consumer/batch.py",
+        "        with conn.transaction():\n            new = inbox.claim(",
+        "        claimed = inbox.claim([*(message for _, message in plan.messages), *plan.unreadable])\n"
+        "        with conn.transaction():\n            new = (lambda _: claimed)(",
+        "tests/integration/consumer/test_batch.py",
+    ),
+    Mutant(
+        "ids are claimed in the order in which they came",
+        "consumer/txbox/consumer/inbox.sql",
+        "ORDER BY message_id\n",
+        "",
+        "tests/integration/consumer/test_inbox.py",
+    ),
+    Mutant(
+        "a raw COMMIT is let through",
+        "consumer/txbox/consumer/guard.py",
+        "        if first in _ENDS:\n            return first\n",
+        "",
+        "tests/unit/consumer tests/integration/consumer/test_guard.py",
+    ),
+    Mutant(
+        "unknown types enter the inbox",
+        "consumer/txbox/consumer/consumer.py",
+        "        return handlers.get(type_of(record), handlers.get(None))\n",
+        "        return handlers.get(type_of(record), next(iter(handlers.values())))\n",
+        "tests/unit/consumer tests/integration/consumer/test_runner.py",
+    ),
+)
