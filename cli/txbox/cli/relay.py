@@ -1,13 +1,16 @@
 """`txbox relay`: the daemon that publishes."""
 
+from contextlib import closing
+
 import click
 from psycopg import Connection
 
 from txbox.cli.daemons import run_daemon
 from txbox.cli.options import Values, settings
-from txbox.cli.output import Unhealthy, output_option, show
+from txbox.cli.output import NotFound, Unhealthy, output_option, say, show
 from txbox.daemon import Stop, connect
 from txbox.relay import Relay
+from txbox.relay.ledger import Ledger
 from txbox.relay.report import status as relay_status
 
 
@@ -26,6 +29,20 @@ def run(values: Values, once: bool) -> None:
     """
     stop = Stop()
     run_daemon(values, stop, Relay(values.database(), values.kafka(), values.relay(), stop=stop), once=once)
+
+
+@relay.command("accept-cluster")
+@settings("database", "relay.name")
+@click.option("--from-start", is_flag=True, help="Publish every row that the outbox holds, again.")
+def accept_cluster(values: Values, from_start: bool) -> None:
+    """Let the relay's cursor belong to this database, after it was copied or restored (exit 4 if there is no cursor).
+
+    It goes on where it stands. Exit 1 if a relay leads.
+    """
+    with closing(Ledger.open(values.database(), values.by_key["relay.name"], {})) as ledger:
+        if not ledger.accept(ledger.facts(), from_start=from_start):
+            raise NotFound(f"no relay {values.by_key['relay.name']!r} has ever led here: nothing to accept")
+    say("accepted: start the relay")
 
 
 @relay.command()

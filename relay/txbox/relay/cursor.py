@@ -215,6 +215,19 @@ class Frontier:
             return self
         return replace(self, tail=tail, groups=tuple(groups))
 
+    def voided(self, answer: Answer) -> Gaps:
+        """Return what `apply` closes unseen: gaps that nobody can fill, and that the answer did not show."""
+        closed = (_split(_without(group.gaps, answer.seqs), answer.vouched)[0] for group in self._abandoned)
+        return reduce(_merged, closed, ())
+
+    def reopened(self, gaps: Gaps) -> Self:
+        """Return the frontier with gaps open again that were closed: they are asked for like new ones."""
+        return replace(self, groups=(*self.groups, Group(gaps=gaps)))
+
+    @property
+    def _abandoned(self) -> Iterator[Group]:
+        return (group for group in self.groups if group.abandoned)
+
 
 def _missing(tail: int, seqs: Sequence[int]) -> Gaps:
     """Return the gaps between `tail` and ascending seqs above it."""

@@ -102,7 +102,7 @@ class WrongCluster(RelayError):
         super().__init__(
             f"the cursor of relay {name!r} was saved on the server with system identifier {stored}, this one is "
             f"{found}: the database was copied or restored elsewhere, and the same rows may have been published from "
-            "both. Make sure that the other one's relay has stopped"
+            "both. Make sure that the other one's relay has stopped, then run: txbox relay accept-cluster"
         )
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 
 from txbox.daemon import Database, connect
 from txbox.relay.cursor import Cursor, Gap
-from txbox.relay.errors import Superseded
+from txbox.relay.errors import AnotherLeader, Superseded
 from txbox.relay.guards import Facts, Stored, check
 from txbox.schema import Statements, require
 
@@ -42,14 +42,31 @@ class Ledger:
 
         Raises SchemaError, UnfitSequence, WrongCluster, CursorAhead, psycopg.Error.
         """
+        facts = self.facts()
+        with self.conn.cursor(row_factory=scalar_row) as cursor:
+            backend = cursor.execute(self.statements["backend"]).fetchone()
+        assert backend is not None, "a SELECT without FROM has one row"  # noqa: S101
+        check(self._name, facts, self.stored(), backend)
+        return facts
+
+    def facts(self) -> Facts:
+        """Return what the database is like, fit or not. Raises SchemaError, psycopg.Error."""
         self.schema_version = require(self.conn, self._schema)
         with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
             facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()
-        with self.conn.cursor(row_factory=scalar_row) as cursor:
-            backend = cursor.execute(self.statements["backend"]).fetchone()
-        assert facts is not None and backend is not None, "require() found the table"  # noqa: S101, PT018
-        check(self._name, facts, self.stored(), backend)
+        assert facts is not None, "require() found the table"  # noqa: S101
         return facts
+
+    def accept(self, facts: Facts, *, from_start: bool) -> bool:
+        """Let the cursor belong to this database from now on, and COMMIT; return whether there is one.
+
+        It goes on where it stands, or with `from_start` publishes every row that the outbox holds. Raises AnotherLeader.
+        """
+        if not self.lock():
+            raise AnotherLeader(self._name)
+        parameters = {"name": self._name, "from_start": from_start, "system_identifier": facts.system_identifier}
+        parameters |= {"sequence_oid": facts.sequence_oid, "sequence_filenode": facts.sequence_filenode}
+        return self.conn.execute(self.statements["accept"], parameters).rowcount == 1
 
     def stored(self) -> Stored | None:
         """Return the cursor's row, None before the first leader."""

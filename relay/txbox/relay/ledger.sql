@@ -66,3 +66,14 @@ WHERE name = %(name)s
 SELECT
     greatest(coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0) - %(tail)s, 0),
     (SELECT date_part('epoch', created_at) FROM {schema}.outbox WHERE seq > %(tail)s ORDER BY seq LIMIT 1);
+
+-- name: accept
+UPDATE {schema}.relay_cursor
+SET
+    system_identifier = %(system_identifier)s,
+    sequence_oid = %(sequence_oid)s,
+    sequence_filenode = %(sequence_filenode)s,
+    tail = CASE WHEN %(from_start)s THEN 0 ELSE tail END,
+    gaps = CASE WHEN %(from_start)s THEN '{{}}' ELSE gaps END,
+    saved_at = clock_timestamp()
+WHERE name = %(name)s;

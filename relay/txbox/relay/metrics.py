@@ -49,6 +49,7 @@ class RelayMetrics:
         )
         self.pending = gauge("outbox_pending_messages", "Seqs above the cursor; counts rolled-back ones too.")
         self.schema_version = gauge("schema_version", "Version of the tables in the database.")
+        self.late = counter("relay_late_rows", "Rows in gaps that were void: a rule was broken.")
         self.latency = _Latency()
         registry.register(self.latency)
         self._oldest_gap: _Since = _Since()

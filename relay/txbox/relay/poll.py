@@ -12,10 +12,11 @@ from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8
 
 from txbox.relay.batch import Admit, Batch, Room, Row
-from txbox.relay.cursor import Answer, Cursor, Frontier, Gaps, Holder, Question, Snapshot
+from txbox.relay.cursor import Answer, Cursor, Frontier, Gap, Gaps, Holder, Question, Snapshot
+from txbox.relay.late import Voids
 from txbox.schema import Statements
 
-__all__ = ["SETTINGS", "Poll", "SequenceId"]
+__all__ = ["SETTINGS", "Alarm", "Poll", "SequenceId"]
 
 #: what the statements need of the session. A sequential scan or a parallel plan would cost a whole table; row security
 #: would hide rows in silence, off makes it an error. READ COMMITTED: each statement has a snapshot of its own.
@@ -26,6 +27,9 @@ SETTINGS: Final = {
     "enable_seqscan": "off",
     "max_parallel_workers_per_gather": "0",
 }
+
+#: told the seqs of rows that came after it was certain that they never would
+Alarm = Callable[[Sequence[int]], None]
 
 #: (oid of the sequence, oid of the database): by these pg_locks knows it
 SequenceId = tuple[int, int]
@@ -57,6 +61,7 @@ class Poll:
         batch: int,
         template: str,
         admit: Admit,
+        alarm: Alarm,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._conn = conn
@@ -66,11 +71,13 @@ class Poll:
         self._batch = batch
         self._template = template
         self._admit = admit
+        self._alarm = alarm
         self._clock = clock
         self._frontier = Frontier.of(Cursor())
         self._holders_due = 0.0
         #: whether the last statement passed over many rows that are not visible
         self._labours = False
+        self._voids = Voids()
 
     @staticmethod
     def statements(schema: str) -> Statements:
@@ -87,6 +94,8 @@ class Poll:
         if room.messages <= 0 or room.size <= 0:
             return Batch((), self._frontier, more=True)
         room = room._replace(messages=min(room.messages, self._batch))
+        if void := self._voids.due(self._clock()):
+            self._look_again(void)
         if self._frontier.groups and self._clock() >= self._holders_due:
             self._frontier = self._frontier.observe(self._read_holders())
         drawn = self._read_drawn() if self._labours else 0
@@ -113,6 +122,7 @@ class Poll:
         if admitted < len(rows):
             rows = rows[:admitted]
             answer = replace(answer, seqs=answer.seqs[:admitted], cut=True)
+        self._voids.note(self._frontier.voided(answer), self._clock())
         self._frontier = self._frontier.apply(question, answer)
         return Batch(rows, self._frontier, more=answer.cut)
 
@@ -125,6 +135,13 @@ class Poll:
         ended = self._clock()
         self._holders_due = ended + max(_HOLDERS_EVERY, _HOLDERS_SHARE * (ended - began))
         return holders
+
+    def _look_again(self, void: Gaps) -> None:
+        """Look once more at gaps that were closed unseen. A row there breaks a rule: tell, and publish it late."""
+        rows = self._cursor.execute(self._statements["late"], _gap_parameters(void), prepare=True).fetchall()
+        if rows:
+            self._alarm([seq for (seq,) in rows])
+            self._frontier = self._frontier.reopened(tuple(Gap(seq, seq) for (seq,) in rows))
 
     def _read_drawn(self) -> int:
         """Return the last seq that anybody drew."""

@@ -21,6 +21,22 @@ HAVING bool_or(
 -- name: drawn
 SELECT coalesce(pg_sequence_last_value(%(sequence)s::oid), 0);
 
+-- name: late
+-- Rows where none should be. Few at a time: one is enough to tell that a rule was broken.
+SELECT seq
+FROM {schema}.outbox
+WHERE seq = ANY(%(singles)s::bigint[])
+UNION ALL
+(
+    SELECT found.seq
+    FROM unnest(%(firsts)s::bigint[], %(lasts)s::bigint[]) AS gap (first, last)
+    CROSS JOIN LATERAL (
+        SELECT o.seq FROM {schema}.outbox AS o WHERE o.seq BETWEEN gap.first AND gap.last ORDER BY o.seq LIMIT 1000
+    ) AS found
+)
+ORDER BY seq
+LIMIT 1000;
+
 -- name: above
 -- Rows above the tail: as many as wanted, or as many as begin within the wanted size; the first one always.
 -- A running sum over all rows would cost as much as reading them. So there is one only where their plain sum is too

@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import closing
 
 import psycopg
@@ -121,6 +122,7 @@ class Relay:
             batch=self._config.batch,
             template=self._config.topic,
             admit=publisher.admit,
+            alarm=self._late,
         )
         with closing(publisher):
             publisher.check()
@@ -138,6 +140,15 @@ class Relay:
 
     def _kafka_is(self, ok: bool, why: str) -> None:
         self.health.set("kafka", ok, why)
+
+    def _late(self, seqs: Sequence[int]) -> None:
+        """Tell of rows that came after it was certain that they never would."""
+        self._metrics.late.inc(len(seqs))
+        _log.error(
+            "late rows: a rule was broken, they are published out of order. Did somebody insert with OVERRIDING SYSTEM "
+            "VALUE, or set the sequence back?",
+            extra={"relay": self._config.name, "seqs": list(seqs[:20])},
+        )
 
     def _survive(self, error: Exception) -> None:
         """Note an error and wait a little before the next term."""

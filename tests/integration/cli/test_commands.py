@@ -95,6 +95,28 @@ def test_relay_status_is_unhealthy_while_rows_wait_and_nobody_leads(
     assert len(topics.read(topic)) == 1
 
 
+@pytest.mark.parametrize(("option", "repeated"), [((), 1), (("--from-start",), 2)], ids=["go on", "from start"])
+def test_a_restored_database_is_accepted_by_a_person(
+    run: Run,
+    daemon: Daemon,
+    conn: psycopg.Connection,
+    topics: Topics,
+    topic: str,
+    option: tuple[str, ...],
+    repeated: int,
+):
+    with conn.transaction():
+        Outbox().add(conn, Message("Placed", {}, topic=topic))
+    assert run("relay", "accept-cluster").exit_code == 4
+    assert daemon("relay", "run", "--once").returncode == 0
+    conn.execute("UPDATE txbox.relay_cursor SET system_identifier = '1'")
+    refused = daemon("relay", "run")
+    assert (refused.returncode, "txbox relay accept-cluster" in refused.stderr) == (1, True)
+    assert run("relay", "accept-cluster", *option).exit_code == 0
+    assert daemon("relay", "run", "--once").returncode == 0
+    assert len(topics.read(topic)) == repeated
+
+
 APP = """
 from txbox.consumer import Consumer
 consumer = Consumer({name!r}, topics=[{name!r}])

@@ -135,7 +135,9 @@ class GapAware:
     def _connect(self) -> None:
         self._conn = connect(psycopg.Connection[Any], self._database, "stress", SETTINGS)
         sequence, statements = sequence_of(self._conn), Poll.statements(self._database.schema)
-        self._poll = Poll(self._conn, statements, sequence, batch=500, template="{aggregate}", admit=self._admit)
+        self._poll = Poll(
+            self._conn, statements, sequence, batch=500, template="{aggregate}", admit=self._admit, alarm=_fail
+        )
         self._poll.start(self.cursor)
 
     def _admit(self, rows: Sequence[Row]) -> int:
@@ -174,3 +176,7 @@ class XidHorizon:
 
     def close(self) -> None:
         self._conn.close()
+
+
+def _fail(seqs: Sequence[int]) -> None:
+    raise AssertionError(f"rows in gaps that were void: {seqs}")
