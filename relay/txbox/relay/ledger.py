@@ -60,7 +60,7 @@ class Ledger:
     def accept(self, facts: Facts, *, from_start: bool) -> bool:
         """Let the cursor belong to this database from now on, and COMMIT; return whether there is one.
 
-        It goes on where it stands, or with `from_start` publishes every row that the outbox holds. Raises AnotherLeader.
+        It goes on where it stands, or with `from_start` publishes all rows that the outbox holds. Raises AnotherLeader.
         """
         if not self.lock():
             raise AnotherLeader(self._name)

@@ -110,7 +110,7 @@ def test_a_restored_database_is_accepted_by_a_person(
     assert run("relay", "accept-cluster").exit_code == 4
     assert daemon("relay", "run", "--once").returncode == 0
     conn.execute("UPDATE txbox.relay_cursor SET system_identifier = '1'")
-    refused = daemon("relay", "run")
+    refused = daemon("relay", "run", "--once")
     assert (refused.returncode, "txbox relay accept-cluster" in refused.stderr) == (1, True)
     assert run("relay", "accept-cluster", *option).exit_code == 0
     assert daemon("relay", "run", "--once").returncode == 0
