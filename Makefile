@@ -4,13 +4,14 @@ BIN    := .venv/bin
 ROOMS  := schema outbox daemon relay consumer sandbox demo cli
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift bench mutants lock clean
+.PHONY: help venv demo test check lint format types imports drift bench soak mutants lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
 	@echo "make test    all tests, on real servers"
 	@echo "make check   lint, types, imports, docs drift, tests: what CI runs"
 	@echo "make bench   throughput and cost, as ratios of one run"
+	@echo "make soak    what takes longer than a check may: 500 kills, a frozen leader (half an hour)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
@@ -50,6 +51,9 @@ drift: venv
 
 bench: venv
 	$(BIN)/python -m bench
+
+soak: venv
+	$(BIN)/python -m pytest tests/soak
 
 mutants: venv
 	$(BIN)/python -m tests.mutants

@@ -16,8 +16,15 @@ from txbox.schema import Statements, require
 
 __all__ = ["Ledger", "Saves"]
 
-#: a cursor that is a little behind repeats rows, it loses none: no save waits for a synchronous standby
-_SETTINGS: Final[Mapping[str, str]] = MappingProxyType({"synchronous_commit": "local"})
+_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # A cursor that is a little behind repeats rows, it loses none: no save waits for a synchronous standby.
+        "synchronous_commit": "local",
+        # A leader that is frozen (SIGSTOP, a paused machine) keeps its session: its kernel still answers the server.
+        # One that lives is never silent for longer than a few seconds.
+        "idle_session_timeout": "20s",
+    }
+)
 
 
 class Ledger:

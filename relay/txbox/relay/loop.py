@@ -118,6 +118,7 @@ class Loop:
         while self._publisher.in_flight and not stop.now and self._clock() < deadline:
             self._publisher.serve(0.05)
             self._settle()
+            self._look()
         self._settle(finally_=True)
 
     def _report(self, batch: Batch) -> None:
@@ -129,12 +130,17 @@ class Loop:
             self.progressed = True
             self._health.set("publishing", True)
             self._metrics.last_success.set_to_current_time()
+        self._metrics.gaps.set(batch.frontier.gap_count)
+        self._metrics.gap(batch.frontier.first_gap)
+        self._look()
+
+    def _look(self) -> None:
+        """Every few seconds, look at the sequence and at how much waits; the session is never silent for longer."""
         if self._clock() >= self._outlook_due:
             self._outlook_due = self._clock() + _OUTLOOK_EVERY
             self._ledger.inspect()  # rows that a restarted sequence hides move no cursor, and no save would notice
-            self._metrics.gaps.set(batch.frontier.gap_count)
-            self._metrics.gap(batch.frontier.first_gap)
-            self._metrics.outlook(*self._ledger.outlook((self._saved or batch.frontier).tail))
+            if known := self._saved or self._sent:
+                self._metrics.outlook(*self._ledger.outlook(known.tail))
 
 
 def _error_of(failure: Failure, refused: Collection[str]) -> RelayError:
