@@ -24,8 +24,8 @@ def migrate(values: Values) -> None:
     database = values.database()
     with connect(Connection, database, "db migrate") as conn:
         ran = migrate_schema(conn, database.schema)
-    show([{"version": step.version, "name": step.name} for step in ran], columns=("version", "name"))
     say(f"{len(ran)} migrations ran" if ran else "up to date, nothing to run")
+    show([{"version": step.version, "name": step.name} for step in ran])
 
 
 @db.command()

@@ -51,6 +51,8 @@ class _Txbox(click.Group):
             return super().invoke(ctx)
         except _TOLD as error:
             raise click.ClickException(str(error)) from error
+        except psycopg.errors.UndefinedTable as error:
+            raise click.ClickException("txbox's tables are not there. Run: txbox db migrate") from error
         except psycopg.OperationalError as error:
             raise click.ClickException(f"PostgreSQL: {str(error).strip()}") from error
         except psycopg.Error as error:
@@ -100,7 +102,9 @@ def txbox(ctx: click.Context, file: Path | None, output: str, verbose: int, quie
     """
     default = Path("txbox.toml")
     path = file or (default if default.is_file() else None)
-    ctx.obj = State(file=read_file(path) if path else {}, output=output, color=not no_color, verbosity=verbose - quiet)
+    ctx.obj = State(
+        path=path, file=read_file(path) if path else {}, output=output, color=not no_color, verbosity=verbose - quiet
+    )
 
 
 main: Callable[[], None] = txbox

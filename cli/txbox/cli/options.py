@@ -3,10 +3,13 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import psycopg
 from click.core import ParameterSource
+from psycopg.conninfo import conninfo_to_dict
 
 from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_from_env, secret_from
 from txbox.consumer import ConsumerConfig
@@ -22,7 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 class State:
     """What the options before the command say; `ctx.obj`."""
 
-    #: settings of the file, by key
+    #: the settings' file, and what it says, by key
+    path: Path | None = None
     file: Mapping[str, Any] = field(default_factory=dict)
     #: table or json
     output: str = "table"
@@ -57,9 +61,14 @@ class _Option(click.Option):
         """Return the value and where it was found."""
         value, source = super().consume_value(ctx, opts)
         state = ctx.find_object(State)
-        if source is ParameterSource.DEFAULT and state is not None and self.setting.key in state.file:
-            return state.file[self.setting.key], ParameterSource.DEFAULT_MAP
-        return value, source
+        if source is not ParameterSource.DEFAULT or state is None or self.setting.key not in state.file:
+            return value, source
+        value = state.file[self.setting.key]
+        try:
+            self.type.convert(value, self, ctx)
+        except click.BadParameter as error:  # which would name the environment's variable
+            raise click.UsageError(f"{state.path}: {self.setting.key}: {error.message}") from error
+        return value, ParameterSource.DEFAULT_MAP
 
 
 def settings(*sections: str, **defaults: Any) -> Callable[[F], F]:
@@ -93,6 +102,10 @@ class Values:
     def database(self) -> Database:
         """Return which database. Raises click.UsageError if nothing names one."""
         url = self.by_key["database.url"]
+        try:
+            conninfo_to_dict(url or "")
+        except psycopg.ProgrammingError as error:  # never the text itself: it may hold a password
+            raise click.UsageError("database.url is neither a postgresql:// URL nor key=value pairs") from error
         if url is None and not any(name in os.environ for name in ("PGHOST", "PGDATABASE", "PGSERVICE")):
             raise click.UsageError(
                 "no database: give --database-url, DATABASE_URL, or database.url in txbox.toml "

@@ -53,6 +53,8 @@ def show(rows: Sequence[Mapping[str, Any]], *, columns: Iterable[str] = ()) -> N
     if state.output == "json":
         click.echo(_json(rows))
         return
+    if not rows and not columns:
+        return
     names = list(columns) or list(rows[0] if rows else ())
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:

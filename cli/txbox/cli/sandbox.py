@@ -38,6 +38,7 @@ def up(folder: Path | None, postgres: Path | None, brokers: int | None) -> None:
             say("already up")
             servers = already.servers
     _show(servers)
+    say(f"\nexport DATABASE_URL={servers.database_url} KAFKA_BOOTSTRAP_SERVERS={servers.bootstrap_servers}")
 
 
 @sandbox.command()

@@ -26,6 +26,8 @@ class _Run:
     """What has happened so far in a batch's transaction."""
 
     clock: Callable[[], float]
+    #: called after each handler: a batch may take long, and its process is not stuck
+    beat: Callable[[], None]
     #: the message whose handler is running
     current: Received | None = None
     handled: list[Handled] = field(default_factory=list)
@@ -35,14 +37,20 @@ class _Run:
 
 
 def settle(
-    conn: GuardedConnection, inbox: Inbox, held: Held, plan: Plan, clock: Callable[[], float] = time.monotonic
+    conn: GuardedConnection,
+    inbox: Inbox,
+    held: Held,
+    plan: Plan,
+    *,
+    beat: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Take the batch's ids, run the handlers of those that are new, put aside what cannot be read, and COMMIT.
 
     All of it or nothing: after `Failed` the database is as before, and the batch may be settled again. Raises
     TransactionLeft when a handler ended the transaction: then what it committed cannot be told.
     """
-    run = _Run(clock=clock)
+    run = _Run(clock=clock, beat=beat)
     try:
         with conn.transaction():
             new = inbox.claim([*(message for _, message in plan.messages), *(bad for bad in plan.unreadable)])
@@ -76,6 +84,7 @@ def _handle(conn: GuardedConnection, plan: Plan, new: set[UUID], run: _Run) -> N
                 _call(handler, conn, message)
                 _check(conn, run)
                 run.handled.append(Handled(message, run.clock() - began))
+                run.beat()
             run.current = None
     except TransactionLeft:
         raise

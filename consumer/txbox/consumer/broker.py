@@ -54,6 +54,10 @@ class Broker:
         self._assigned: set[tuple[str, int]] = set()
         #: for `caught_up`: the offsets at which the assigned partitions ended when they were assigned
         self._ends: dict[tuple[str, int], int] = {}
+        #: where what is settled ends, by partition
+        self._settled: dict[tuple[str, int], int] = {}
+        #: whether the group has given us what is ours, be it nothing
+        self._joined = False
         self._paused = False
         ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error}
         self._kafka = KafkaConsumer({**ours, **settings}, logger=LOGGER)
@@ -67,15 +71,17 @@ class Broker:
     def fetch(self, most: int) -> list[Record]:
         """Return up to `most` records in the order of their partitions; none after a short wait. Raises BrokerLost."""
         if self._waiting:
+            self._turn()
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._resume()
         # A wait for one, then whatever is there: `consume(n, timeout)` would wait for all n.
         first = self._kafka.poll(_PATIENCE)
         messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
+        records = self._records(messages)
         self._raise_if_lost()
         if self._away:
             self._look_again()
-        return self._records(messages)
+        return records
 
     def put_back(self, records: Sequence[Record]) -> None:
         """Take records back, to be fetched again before all others, unless their partition is revoked meanwhile."""
@@ -88,16 +94,14 @@ class Broker:
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not stopped(min(left, _PATIENCE)):
-            self._pause()
-            message = self._kafka.poll(0)
-            self._waiting.extend(self._records([] if message is None else [message]))
-            self._raise_if_lost()
+            self._turn()
 
     def done(self, records: Sequence[Record]) -> None:
         """Commit the offsets after these records, in the background: a crash before repeats, and the inbox knows."""
         ends: dict[tuple[str, int], int] = {}
         for record in records:
             ends[record.topic, record.partition] = record.offset + 1
+        self._settled |= ends
         offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._assigned]
         if offsets:
             self._kafka.store_offsets(offsets=offsets)
@@ -105,18 +109,29 @@ class Broker:
 
     def caught_up(self) -> bool:
         """Return whether all that was there when the partitions were assigned has been fetched and settled."""
-        if not self._ends or self._waiting:
+        if not self._joined or self._waiting:
             return False
         positions = self._kafka.position([TopicPartition(*place) for place in self._ends])
         return all(max(p.offset, 0) >= self._ends[p.topic, p.partition] or self._empty(p) for p in positions)
 
     def lag(self) -> list[Lag]:
-        """Return how far behind the end each assigned partition is, as far as librdkafka knows without asking."""
+        """Return how far what is settled is behind the end of each assigned partition.
+
+        Not what is fetched: a batch that fails again and again was fetched long ago. Ends are those that librdkafka has
+        heard of without asking; empty when Kafka does not answer.
+        """
+        if new := [TopicPartition(*place) for place in sorted(self._assigned - self._settled.keys())]:
+            try:
+                found = self._kafka.committed(new, timeout=_LOOK)
+            except KafkaException:
+                return []
+            for committed in found:
+                self._settled[committed.topic, committed.partition] = committed.offset  # negative: none
         lags: list[Lag] = []
-        for position in self._kafka.position([TopicPartition(*place) for place in sorted(self._assigned)]):
-            _, high = self._kafka.get_watermark_offsets(position, cached=True)
-            if high >= 0 and position.offset >= 0:
-                lags.append((position.topic, position.partition, max(high - position.offset, 0)))
+        for place in sorted(self._assigned):
+            low, high = self._kafka.get_watermark_offsets(TopicPartition(*place), cached=True)
+            if high >= 0:
+                lags.append((*place, max(high - max(self._settled[place], low, 0), 0)))
         return lags
 
     @property
@@ -141,11 +156,27 @@ class Broker:
             error = message.error()
             if error is None:
                 records.append(_record(message))
+            elif meaning(error) is Meaning.FATAL:  # e.g. another member took this one's instance id
+                self._fatal = error
             elif error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
-                self._tell("topics", False, f"topic {message.topic()}: {error.str()}")
+                self._miss(f"topic {message.topic()}: {error.str()}", error)
             else:
                 _log.warning("kafka", extra={"why": error.str()})
         return records
+
+    def _miss(self, why: str, error: KafkaError) -> None:
+        """Note a topic that is not there, or not for us. Raises BrokerLost if it was to be read to its end."""
+        _log.warning("a topic is missing", extra={"why": why})
+        self._tell("topics", False, why)
+        if self._until_end:
+            raise BrokerLost(error)
+
+    def _turn(self) -> None:
+        """Stay a member of the group while nothing is fetched; what comes all the same is kept for later."""
+        self._pause()
+        message = self._kafka.poll(0)
+        self._waiting.extend(self._records([] if message is None else [message]))
+        self._raise_if_lost()
 
     def _pause(self) -> None:
         """Stop fetching, so that waiting records do not pile up; polling goes on, or Kafka would throw us out.
@@ -166,6 +197,7 @@ class Broker:
             self._assigned.add(place)
             if self._until_end:
                 self._ends[place] = consumer.get_watermark_offsets(partition, timeout=5)[1]
+        self._joined = True
         self._is_there()
         self._tell("topics", True, "")
         _log.info("partitions assigned", extra={"partitions": _names(partitions)})
@@ -184,6 +216,7 @@ class Broker:
         gone = {(partition.topic, partition.partition) for partition in partitions}
         self._assigned -= gone
         self._ends = {place: end for place, end in self._ends.items() if place not in gone}
+        self._settled = {place: end for place, end in self._settled.items() if place not in gone}
         self._waiting = deque(r for r in self._waiting if (r.topic, r.partition) not in gone)
 
     def _commit_settled(self) -> None:

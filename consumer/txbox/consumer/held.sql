@@ -7,4 +7,6 @@ INSERT INTO {schema}.held_messages (
 VALUES (
     %(consumer)s, %(id)s, 'dead', false, %(reason)s, %(error)s, 0, %(key)s, %(type)s, %(payload)s, %(headers)s::jsonb,
     %(topic)s, %(partition)s, %(offset)s, %(timestamp)s::timestamptz
-);
+)
+-- It may be here already, when its id was deleted from the inbox and it came again.
+ON CONFLICT DO NOTHING;

@@ -13,11 +13,11 @@ from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.metrics import ConsumerMetrics
-from txbox.consumer.outcomes import Blame, Committed, Failed
+from txbox.consumer.outcomes import Blame, Committed, Failed, explain
 from txbox.consumer.received import Received, Record
 from txbox.daemon import Backoff, Health, Stop
 
-__all__ = ["Disconnected", "Loop", "Size"]
+__all__ = ["Disconnected", "Loop", "Size", "alive"]
 
 #: seconds between looks at the lag
 _LAG_EVERY: Final = 2.0
@@ -52,6 +52,8 @@ class Loop:
         self._backoff = Backoff(first=config.backoff_first, cap=config.backoff_cap)
         self._failures = 0
         self._lag_due = 0.0
+        #: whether a batch was committed: then the next wait after an error is a short one again
+        self.progressed = False
 
     def run(self, stop: Stop, *, once: bool = False) -> None:
         """Handle messages until stopped; with `once`, until all that was there at the start has been handled.
@@ -70,13 +72,18 @@ class Loop:
     def _settle(self, records: Sequence[Record], stop: Stop) -> None:
         began = self._clock()
         outcome = settle(
-            self._conn, self._inbox, self._held, plan(self._consumer.handlers, records, attempt=self._failures + 1)
+            self._conn,
+            self._inbox,
+            self._held,
+            plan(self._consumer.handlers, records, attempt=self._failures + 1),
+            beat=self._health.beat,
         )
         match outcome:
             case Committed():
                 self._broker.done(records)
                 self._failures = 0
-                self._size.learn(len(records), self._clock() - began)
+                self.progressed = True
+                self._size.learn(len(outcome.handled), self._clock() - began)
                 self._tell(outcome)
             case Failed():
                 self._failures += 1
@@ -84,7 +91,7 @@ class Loop:
                 self._tell_failure(outcome)
                 if outcome.disconnected:
                     raise Disconnected from outcome.error
-                self._broker.wait(self._backoff.delay(self._failures), stop.wait)
+                self._broker.wait(self._backoff.delay(self._failures), alive(self._health, stop))
             case unknown:
                 assert_never(unknown)
 
@@ -102,8 +109,7 @@ class Loop:
 
     def _tell_failure(self, failed: Failed) -> None:
         self._metrics.failed()
-        # The error's text may hold what the message holds; its class and place do not.
-        why = f"{type(failed.error).__name__} ({failed.blame})"
+        why = f"{explain(failed.error)} ({failed.blame})"
         place = _place(failed.message) if failed.message else {}
         _log.warning("batch failed, it will be tried again", extra={"why": why, "failures": self._failures, **place})
         _log.debug("the error", exc_info=failed.error)
@@ -116,22 +122,33 @@ class Loop:
             self._metrics.lag(self._broker.lag(), self._broker.partitions)
 
 
+def alive(health: Health, stop: Stop) -> Callable[[float], bool]:
+    """Return a sleep that a stop ends, and that is no sign of being stuck."""
+
+    def wait(seconds: float) -> bool:
+        health.beat()
+        return stop.wait(seconds)
+
+    return wait
+
+
 class Size:
     """How many messages to put into one transaction: as many as fit into the time that it should last."""
 
     def __init__(self, *, seconds: float, most: int) -> None:
         self._seconds, self._most = seconds, most
-        self._each = seconds / min(most, 100)
+        self._each = seconds  # one, until it is known how long a handler takes
 
     @property
     def messages(self) -> int:
         """The size for the next batch, at least 1."""
-        return max(1, min(self._most, int(self._seconds / self._each)))
+        return max(1, min(self._most, round(self._seconds / self._each)))
 
     def learn(self, messages: int, seconds: float) -> None:
-        """Take a batch into account. A small one says little: most of its time is the transaction's own."""
-        weight = 0.3 * min(1.0, messages / self.messages)
-        self._each += weight * (max(seconds / messages, 1e-6) - self._each)
+        """Take into account how long so many handlers took. Few say little: they mostly pay for the transaction."""
+        if messages:
+            weight = 0.3 * min(1.0, messages / self.messages)
+            self._each += weight * (max(seconds / messages, 1e-6) - self._each)
 
 
 def _place(message: Received) -> dict[str, object]:

@@ -37,12 +37,12 @@ def lag(kafka: Kafka, consumer: str) -> list[Record]:
     """
     admin = AdminClient(admin_settings(kafka), logger=LOGGER)
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=_PATIENCE)
-    committed: list[TopicPartition] = asked[consumer].result(timeout=_PATIENCE).topic_partitions or []
+    committed: list[TopicPartition] = asked[consumer].result(timeout=2 * _PATIENCE).topic_partitions or []
     ends = admin.list_offsets(
         {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed},  # type: ignore[no-untyped-call]
         request_timeout=_PATIENCE,
     )
-    end_of = {(p.topic, p.partition): future.result(timeout=_PATIENCE).offset for p, future in ends.items()}
+    end_of = {(p.topic, p.partition): future.result(timeout=2 * _PATIENCE).offset for p, future in ends.items()}
     return [
         {
             "topic": p.topic,

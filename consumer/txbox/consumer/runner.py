@@ -11,7 +11,7 @@ from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer
 from txbox.consumer.guard import GuardedConnection
-from txbox.consumer.loop import Disconnected, Loop
+from txbox.consumer.loop import Disconnected, Loop, alive
 from txbox.consumer.metrics import ConsumerMetrics
 from txbox.daemon import Backoff, Database, Health, Kafka, Stop, connect, consumer_settings
 from txbox.schema import require
@@ -85,13 +85,16 @@ class Runner:
                         health=self.health,
                         metrics=self._metrics,
                     )
-                    loop.run(self._stop, once=once)
+                    try:
+                        loop.run(self._stop, once=once)
+                    finally:
+                        self._failures = 0 if loop.progressed else self._failures
                 return
             except (psycopg.Error, Disconnected) as error:
                 if once:
                     raise
                 self._survive("database", error)
-                broker.wait(self._backoff.delay(self._failures), self._stop.wait)
+                broker.wait(self._backoff.delay(self._failures), alive(self.health, self._stop))
 
     def _join(self, *, once: bool) -> Broker:
         settings = consumer_settings(
@@ -110,7 +113,6 @@ class Runner:
         return connect(GuardedConnection, self._database, f"consumer {self._consumer.name}", settings)
 
     def _ready(self) -> None:
-        self._failures = 0
         self.health.set("database", True)
         self.health.set("handlers", True)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["Check", "Health", "Report"]
 
-#: seconds without a turn of the loop after which a process is stuck; every wait of ours is far shorter
+#: seconds without a sign of life after which a process is stuck; one handler may take half of it by default
 _STUCK_AFTER: Final = 60.0
 
 
@@ -51,11 +51,11 @@ class Health:
             self._role = role
 
     def beat(self) -> None:
-        """Note that the loop has turned once more."""
+        """Note a sign of life: a turn of the loop, a handler that returned."""
         self._beaten = self._clock()
 
     def live(self) -> bool:
-        """Return whether the loop has turned within the last minute; if not, the process should be restarted."""
+        """Return whether there was a sign of life within the last minute; if not, the process should be restarted."""
         return self._clock() - self._beaten < _STUCK_AFTER
 
     def report(self) -> Report:

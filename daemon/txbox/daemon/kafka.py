@@ -87,6 +87,8 @@ def consumer_settings(
     """Return the settings of a consumer that commits offsets only when told. Raises RefusedSetting."""
     settings = {
         "partition.assignment.strategy": "cooperative-sticky",
+        # A topic that is made after the consumer was started is found in seconds, not in five minutes.
+        "topic.metadata.refresh.interval.ms": 5000,
         # A long poll answers at once when there is something; the default of 500 ms holds up nobody.
         "fetch.wait.max.ms": 500,
         **_clients(kafka),

@@ -89,7 +89,10 @@ def record_headers(id_: str, type_: str, stored: str | None) -> list[tuple[str, 
     """
     if stored is None:
         return [(ID, id_), (TYPE, type_), _JSON]
-    own = orjson.loads(stored)
+    try:
+        own = orjson.loads(stored)
+    except ValueError:  # jsonb may hold 1e400, or nest deeper than a parser goes
+        own = stored
     if not isinstance(own, dict):
         own = {} if own is None else {"headers": own}
     own.pop(ID, None)  # of two with one name a reader takes the last, and must find the columns' own

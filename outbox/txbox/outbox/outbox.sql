@@ -1,5 +1,5 @@
 -- name: lock_keys
--- Sorted, so that two transactions with several keys each cannot deadlock. In a statement of its own before the insert:
+-- Sorted, so that two add_many with several keys each cannot deadlock. In a statement of its own before the insert:
 -- the lock must be held before a seq is drawn, or the key's order is not the order of its seqs.
 SELECT count(pg_advisory_xact_lock(lock.key))
 FROM (SELECT DISTINCT key FROM unnest(%s::bigint[]) AS given (key) ORDER BY key) AS lock;

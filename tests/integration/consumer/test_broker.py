@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.topics import Raw, Topics
 from tests.waiting import eventually
-from txbox.consumer.broker import Broker
+from txbox.consumer.broker import Broker, BrokerLost
 from txbox.consumer.received import Record
 from txbox.daemon import Kafka, consumer_settings
 
@@ -109,7 +109,24 @@ def test_offsets_are_committed_up_to_what_is_done_and_no_further(
     assert topics.committed(partitioned, partitioned) == 7
 
 
-def test_the_lag_is_what_has_not_been_fetched(broker: Broker, topics: Topics, partitioned: str) -> None:
+def test_the_lag_is_what_has_not_been_settled(broker: Broker, topics: Topics, partitioned: str) -> None:
     topics.put(partitioned, *(Raw.message() for _ in range(10)))
-    fetch(broker, 10)
-    eventually(lambda: not broker.fetch(1) and sum(behind for _, _, behind in broker.lag()) == 0)
+    records = fetch(broker, 10)
+
+    def behind() -> int:
+        assert not broker.fetch(1)
+        return sum(messages for _, _, messages in broker.lag())
+
+    eventually(lambda: behind() == 10)
+    broker.done(records)
+    assert behind() == 0
+
+
+def test_a_member_whose_instance_id_another_one_took_is_lost(kafka: Kafka, topics: Topics, partitioned: str) -> None:
+    settings = consumer_settings(kafka, group=partitioned, session_timeout=6.0, instance_id="one")
+    first, second = (Broker(settings, [partitioned], lambda *_: None) for _ in range(2))
+    eventually(lambda: not first.fetch(1) and first.partitions)
+    with pytest.raises(BrokerLost):
+        eventually(lambda: second.fetch(1) or first.fetch(1))
+    second.close()
+    first.close()

@@ -129,6 +129,10 @@ def test_it_settles_at_what_fits_into_the_time(each: float, settles: int) -> Non
 
 def test_a_small_batch_teaches_little() -> None:
     size = Size(seconds=0.1, most=2000)
+    assert size.messages == 1, "nothing is known yet of how long a handler takes"
+    for _ in range(50):
+        size.learn(100, 0.1)
     before = size.messages
     size.learn(1, 0.02)
+    size.learn(0, 5.0)
     assert size.messages > before * 0.8
