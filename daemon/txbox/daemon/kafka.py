@@ -137,6 +137,8 @@ _POISON: Final = frozenset(
         KafkaError.TOPIC_EXCEPTION,
         KafkaError._BAD_MSG,  # noqa: SLF001  # librdkafka's own codes begin with an underscore
         KafkaError._INVALID_ARG,  # noqa: SLF001
+        # Of a batch with two bad records, librdkafka says so of the good ones: each is to be tried alone.
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001
     }
 )
 

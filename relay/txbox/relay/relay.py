@@ -13,10 +13,12 @@ from txbox.daemon import Backoff, Database, Health, Kafka, Stop
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import AnotherLeader, PublisherLost, Superseded, TopicMissing, Undeliverable
 from txbox.relay.guards import Facts
+from txbox.relay.holding import Holding
 from txbox.relay.ledger import Ledger
 from txbox.relay.loop import Loop
 from txbox.relay.metrics import RelayMetrics
 from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.pruner import pruning
 from txbox.relay.publisher import Publisher
 
 __all__ = ["Relay"]
@@ -77,7 +79,7 @@ class Relay:
                 if once:
                     return
             except _SURVIVED as error:
-                if once:
+                if once and not self._holds(error):
                     raise
                 self._survive(error)
             finally:
@@ -113,7 +115,9 @@ class Relay:
         self._metrics.leader.set(1)
         self._metrics.epoch.set(ledger.epoch)
         self._metrics.outlook(*ledger.outlook(cursor.tail))  # each term: one that is held up at once never comes to it
-        publisher = Publisher(self._kafka, self._config, self._suspects, self._kafka_is)
+        holding = Holding(ledger, self._database.schema)
+        self._metrics.held.set(holding.count)
+        publisher = Publisher(self._kafka, self._config, self._suspects, holding.keys, self._kafka_is)
         source = Poll(
             ledger.conn,
             Poll.statements(self._database.schema),
@@ -125,9 +129,13 @@ class Relay:
         with closing(publisher):
             publisher.check()
             source.start(cursor)
-            loop = Loop(source, publisher, ledger, config=self._config, health=self.health, metrics=self._metrics)
+            loop = Loop(
+                source, publisher, ledger, holding, config=self._config, health=self.health, metrics=self._metrics
+            )
+            retention = 0 if once else self._config.retention
             try:
-                loop.run(self._stop, once=once)
+                with pruning(self._database, self._config.name, retention, self._metrics.pruned.inc):
+                    loop.run(self._stop, once=once)
             finally:
                 self._failures = 0 if loop.progressed else self._failures
 
@@ -138,6 +146,10 @@ class Relay:
 
     def _kafka_is(self, ok: bool, why: str) -> None:
         self.health.set("kafka", ok, why)
+
+    def _holds(self, error: Exception) -> bool:
+        """Return whether nobody needs to do anything now: what is refused once more, alone, will be held."""
+        return isinstance(error, Undeliverable) and self._config.on_undeliverable == "hold"
 
     def _survive(self, error: Exception) -> None:
         """Note an error and wait a little before the next term."""
@@ -151,6 +163,9 @@ class Relay:
                 check, server = "publishing", "none"
         if isinstance(error, Undeliverable):
             self._suspects |= error.refused
+            if self._holds(error):
+                _log.info("Kafka refused messages, each is tried alone", extra={"messages": len(error.refused)})
+                return
         delay = self._backoff.delay(self._failures)
         why = str(error).strip() or type(error).__name__
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
