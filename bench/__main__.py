@@ -14,7 +14,12 @@ from bench.stage import stage
 
 def main(chosen: list[str]) -> int:
     """Run all measurements, or those that are named; return 1 if a goal was missed."""
-    all_ = {"drain": measures.drain, "writers": measures.writers, "batches": measures.batches}
+    all_ = {
+        "drain": measures.drain,
+        "writers": measures.writers,
+        "batches": measures.batches,
+        "pruning": measures.pruning,
+    }
     figures: list[Figure] = []
     with stage() as on:
         for name in chosen or all_:

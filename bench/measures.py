@@ -10,13 +10,17 @@ from urllib.parse import urlsplit
 
 from bench.figures import Figure, alternate
 from bench.stage import SIZE, Stage
+from txbox.daemon import Database
+from txbox.relay import pruner
 
-__all__ = ["batches", "drain", "writers"]
+__all__ = ["batches", "drain", "pruning", "writers"]
 
 _ROWS: Final = 300_000
 _HANDLED: Final = 30_000
 _ONE_BY_ONE: Final = 3_000
 _PGBENCH_SECONDS: Final = 8
+#: more than is pruned in that time
+_PRUNED: Final = 600_000
 
 
 def drain(on: Stage) -> list[Figure]:
@@ -108,6 +112,40 @@ def writers(on: Stage) -> list[Figure]:
             )
         )
     return figures
+
+
+def pruning(on: Stage) -> list[Figure]:
+    """Writers while rows are pruned against the same without."""
+    _run_pgbench(on, "-i", "-s", "20", "-q")
+    on.fill("orders", _PRUNED)
+    on.conn.execute("DELETE FROM txbox.relay_cursor")
+    on.conn.execute("INSERT INTO txbox.relay_cursor (name, tail) SELECT 'bench', max(seq) FROM txbox.outbox")
+    script, deleted = _TPC_B.format(outbox=_OUTBOX), list[int]()
+
+    def beside() -> float:
+        # In this process, which only waits for pgbench: to start another one would take from the writers.
+        with pruner.pruning(Database(url=on.servers.database_url), "bench", 0.001, deleted.append):
+            return _pgbench(on, script)
+
+    ratio, with_pruning, without = alternate(beside, lambda: _pgbench(on, script), times=5)
+    return [
+        Figure(
+            what="writers while rows are pruned / without",
+            value=ratio,
+            unit="x",
+            goal=">= 0.97",
+            detail={
+                "with, a second": statistics.median(with_pruning),
+                "without, a second": statistics.median(without),
+            },
+        ),
+        Figure(
+            what="rows pruned beside writers",
+            value=sum(deleted) / (5 * _PGBENCH_SECONDS),
+            unit="rows/s",
+            goal=">= 2000",
+        ),
+    ]
 
 
 def _pgbench(on: Stage, script: str) -> float:

@@ -25,6 +25,9 @@ _POLL = "relay/txbox/relay/poll.sql"
 _MACHINE = "tests/unit/relay/test_cursor_machine.py -k random_interleavings"
 _FACTS = "tests/integration/relay/test_cursor_facts.py"
 _LEDGER = "tests/integration/relay/test_ledger.py"
+_PRUNE = "relay/txbox/relay/prune.sql"
+_PRUNED = "tests/integration/relay/test_prune.py -k stay"
+_PRUNE_COST = "tests/integration/relay/test_prune_cost.py"
 
 MUTANTS = (
     Mutant(
@@ -161,5 +164,17 @@ MUTANTS = (
         "        return handlers.get(type_of(record), handlers.get(None))\n",
         "        return handlers.get(type_of(record), next(iter(handlers.values())))\n",
         "tests/unit/consumer tests/integration/consumer/test_runner.py",
+    ),
+    Mutant("pruning over gaps", _PRUNE, "least(tail + 1, lower(gaps))", "tail + 1", _PRUNED),
+    Mutant("pruning above the tail", _PRUNE, "least(tail + 1, ", "least(tail + 2, ", _PRUNED),
+    Mutant("pruning as far as the first relay has come", _PRUNE, "SELECT min(least(", "SELECT max(least(", _PRUNED),
+    Mutant("pruning of rows of any age", _PRUNE, "WHERE old AND NOT", "WHERE NOT", _PRUNED),
+    Mutant("pruning passes all that was deleted, each time", _PRUNE, "seq >= %(start)s", "%(start)s >= 0", _PRUNE_COST),
+    Mutant(
+        "pruning reads all rows below the bound, each time",
+        "relay/txbox/relay/prune.py",
+        '"enable_bitmapscan": "off"',
+        '"enable_bitmapscan": "on"',
+        _PRUNE_COST,
     ),
 )

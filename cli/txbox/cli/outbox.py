@@ -1,15 +1,24 @@
-"""`txbox outbox`: look at messages that were written."""
+"""`txbox outbox`: look at messages that were written, and at those that Kafka refused."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
 from psycopg import Connection
 
 from txbox.cli.options import Values, settings
-from txbox.cli.output import NotFound, output_option, show_one
+from txbox.cli.output import NotFound, output_option, say, show_one
 from txbox.cli.output import show as show_rows
+from txbox.cli.settings import Duration
 from txbox.daemon import connect
 from txbox.outbox import report
+from txbox.relay.prune import SETTINGS
+from txbox.relay.prune import prune as prune_rows
+from txbox.relay.wishes import Wish, wish
+from txbox.relay.wishes import listing as held_listing
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group()
@@ -46,13 +55,95 @@ def list_(values: Values, key: str | None, topic: str | None, limit: int) -> Non
 @output_option
 def show(values: Values, which: str) -> None:
     """One message, by its id or its seq (exit 4 if it is not there)."""
-    database = values.database()
-    try:
-        wanted = int(which) if which.isdecimal() else UUID(which)
-    except ValueError as error:
-        raise click.BadParameter(f"{which!r} is neither an id (a UUID) nor a seq (a number)") from error
+    database, wanted = values.database(), _message(which)
     with connect(Connection, database, "outbox show") as conn:
         found = report.show(conn, wanted, database.schema)
     if found is None:
         raise NotFound(f"no message {which} in the outbox; it may have been pruned")
     show_one(found)
+
+
+@outbox.command()
+@settings("database")
+@click.option("--older-than", metavar="DURATION", type=Duration(), required=True, help="Rows younger than this stay.")
+@click.option("--dry-run", is_flag=True, help="Only count them.")
+@output_option
+def prune(values: Values, older_than: float, dry_run: bool) -> None:
+    """Delete messages that every relay has published, batch by batch; may be broken off.
+
+    Relays do so themselves, after relay.retention.
+    """
+    database = values.database()
+    with connect(Connection, database, "outbox prune", SETTINGS) as conn:
+        count = prune_rows(conn, older_than, database.schema, dry_run=dry_run)
+    show_one({"would_prune" if dry_run else "pruned": count})
+
+
+@outbox.command()
+@settings("database")
+@click.option("--key", help="Messages of this key only.")
+@click.option("--topic", help="Messages of this topic only.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
+@output_option
+def held(values: Values, key: str | None, topic: str | None, limit: int) -> None:
+    """Messages that Kafka refused, and those behind them in their keys; oldest first."""
+    database = values.database()
+    with connect(Connection, database, "outbox held") as conn:
+        show_rows(held_listing(conn, database.schema, key=key, topic=topic, limit=limit))
+
+
+def _choosing(command: F) -> F:
+    """Give a command the ways to choose held messages."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show them."),
+        click.option("--error", metavar="TEXT", help="Those whose error has this text."),
+        click.option("--topic", help="Those of this topic."),
+        click.option("--key", help="The one that holds this key."),
+        click.argument("which", metavar="[ID]", required=False),
+    ):
+        command = option(command)
+    return output_option(command)
+
+
+@outbox.command()
+@settings("database", "relay.name")
+@_choosing
+def retry(values: Values, **chosen: Any) -> None:
+    """Let the relay try held messages again (exit 4 if there is none).
+
+    Choose by ID (or seq), --key, --topic, --error. What waits behind one in its key follows it by itself.
+    """
+    _wish(Wish.RETRY, values, **chosen)
+
+
+@outbox.command()
+@settings("database", "relay.name")
+@_choosing
+def skip(values: Values, **chosen: Any) -> None:
+    """Never publish held messages (exit 4 if there is none). What waits behind one in its key is published then.
+
+    Choose by ID (or seq), --key, --topic, --error: by all but ID, only messages that hold their keys.
+    """
+    _wish(Wish.SKIP, values, **chosen)
+
+
+def _wish(what: Wish, values: Values, which: str | None, dry_run: bool, **chosen: str | None) -> None:
+    """Mark held messages and show which. Raises click.UsageError if none were chosen, NotFound if none are held."""
+    if which is None and not any(chosen.values()):
+        raise click.UsageError("which? give an ID, --key, --topic or --error")
+    database, relay = values.database(), values.by_key["relay.name"]
+    message = None if which is None else _message(which)
+    with connect(Connection, database, f"outbox {what}") as conn:
+        found = wish(conn, what, database.schema, relay=relay, message=message, dry_run=dry_run, **chosen)
+    if not found:
+        raise NotFound(f"relay {relay!r} holds no such message: txbox outbox held")
+    show_rows(found)
+    say(f"{len(found):,} messages {'would be ' if dry_run else ''}marked: {what}")
+
+
+def _message(which: str) -> UUID | int:
+    """Return the id or the seq that was given."""
+    try:
+        return int(which) if which.isdecimal() else UUID(which)
+    except ValueError as error:
+        raise click.BadParameter(f"{which!r} is neither an id (a UUID) nor a seq (a number)") from error

@@ -24,12 +24,14 @@ CLIENT: Final = "kafka.client"
 
 
 class Quantity(click.ParamType[Any]):
-    """A number with a unit. A bare number is refused: 30 what?"""
+    """A number with a unit. A bare number is refused (30 what?), but 0 is 0 of anything."""
 
     units: Mapping[str, float]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         text = str(value).strip()
+        if text == "0":
+            return 0.0
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text)
         if not match or match[2] not in self.units:
             hint = f"; did you mean {text}{next(iter(self.units))}?" if match and not match[2] else ""
@@ -177,6 +179,20 @@ _TABLE: Final = (
         default=_seconds.show(_relay.drain_timeout),
         help="How long to wait for acks when asked to stop.",
         type=_seconds,
+    ),
+    Setting(
+        key="relay.retention",
+        flag="--retention",
+        default=_seconds.show(_relay.retention),
+        help="Age at which rows that every relay has published are deleted; 0 keeps them.",
+        type=_seconds,
+    ),
+    Setting(
+        key="relay.on_undeliverable",
+        flag="--on-undeliverable",
+        default=_relay.on_undeliverable,
+        help="A message that Kafka refuses: stop before it, or hold it and those behind it in its key.",
+        type=click.Choice(["block", "hold"]),
     ),
     Setting(key="relay.topic", flag="--topic", default=_relay.topic, help="Topic of rows that name an aggregate only."),
     Setting(

@@ -10,7 +10,6 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from txbox.daemon import Kafka, admin_settings
-from txbox.daemon.librdkafka import LOGGER
 from txbox.schema import Statements
 
 __all__ = ["lag", "show", "stats"]
@@ -35,7 +34,7 @@ def lag(kafka: Kafka, consumer: str) -> list[Record]:
 
     The committed offset is read first, the end afterwards: a distance is never negative. Raises KafkaException.
     """
-    admin = AdminClient(admin_settings(kafka), logger=LOGGER)
+    admin = AdminClient(admin_settings(kafka))
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=_PATIENCE)
     committed: list[TopicPartition] = asked[consumer].result(timeout=2 * _PATIENCE).topic_partitions or []
     ends = admin.list_offsets(

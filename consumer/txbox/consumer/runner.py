@@ -14,6 +14,7 @@ from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.loop import Disconnected, Loop, alive
 from txbox.consumer.metrics import ConsumerMetrics
 from txbox.daemon import Backoff, Database, Health, Kafka, Stop, connect, consumer_settings
+from txbox.daemon.kafka import is_misconfigured, told
 from txbox.schema import require
 
 __all__ = ["Runner"]
@@ -119,7 +120,9 @@ class Runner:
     def _survive(self, check: str, error: Exception) -> None:
         """Note an error that is waited out."""
         self._failures += 1
-        why = str(error).strip() or type(error.__cause__ or error).__name__
+        if is_misconfigured(error):
+            raise error
+        why = told(error.__cause__ or error)
         _log.warning("trying again", extra={"why": why, "failures": self._failures})
         self.health.set(check, False, why)
         self.health.beat()

@@ -25,6 +25,8 @@ POINTS: Final[Mapping[str, str]] = {
     "relay.produced": "rows were handed to librdkafka, none of them acked",
     "relay.acked": "Kafka acked rows, the cursor is not saved",
     "relay.saved": "the cursor is saved",
+    "relay.retried": "Kafka acked rows that were held, the table holds them still",
+    "relay.released": "they are deleted, and those behind them due",
     "consumer.handling": "ids are claimed, the handlers have not run",
     "consumer.handled": "the handlers have run, nothing is committed",
     "consumer.committed": "the effects are committed, Kafka's offsets are not",

@@ -9,7 +9,16 @@ from confluent_kafka import KafkaError
 
 from txbox.daemon.errors import RefusedSetting
 
-__all__ = ["Kafka", "Meaning", "admin_settings", "consumer_settings", "meaning", "producer_settings"]
+__all__ = [
+    "Kafka",
+    "Meaning",
+    "admin_settings",
+    "consumer_settings",
+    "is_misconfigured",
+    "meaning",
+    "producer_settings",
+    "told",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +66,11 @@ _REFUSED: Final[Mapping[str, str]] = {
 
 
 def admin_settings(kafka: Kafka) -> dict[str, Any]:
-    """Return the settings of a client that asks about topics and groups. Raises RefusedSetting."""
-    return _clients(kafka)
+    """Return the settings of a client that asks about topics and groups. Raises RefusedSetting.
+
+    Each question has an answer, or an error: it logs nothing (and a log that nobody polls for would pile up).
+    """
+    return {**_clients(kafka), "log_level": 0}
 
 
 def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_flight_size: int) -> dict[str, Any]:
@@ -115,6 +127,18 @@ def _clients(kafka: Kafka) -> dict[str, Any]:
     }
 
 
+def told(error: BaseException) -> str:
+    """Return what an error says, without the wrapping of librdkafka's; its class's name if it says nothing."""
+    first = error.args[0] if error.args else None
+    return first.str() if isinstance(first, KafkaError) else str(error).strip() or type(error).__name__
+
+
+def is_misconfigured(error: BaseException) -> bool:
+    """Return whether a client could not be made of its settings: no time mends that."""
+    first = error.args[0] if error.args else None
+    return isinstance(first, KafkaError) and first.code() == KafkaError._INVALID_ARG  # noqa: SLF001
+
+
 class Meaning(StrEnum):
     """What an error asks of us."""
 
@@ -139,6 +163,8 @@ _POISON: Final = frozenset(
         KafkaError.TOPIC_EXCEPTION,
         KafkaError._BAD_MSG,  # noqa: SLF001  # librdkafka's own codes begin with an underscore
         KafkaError._INVALID_ARG,  # noqa: SLF001
+        # Of a batch with two bad records, librdkafka says so of the good ones: each is to be tried alone.
+        KafkaError._INVALID_DIFFERENT_RECORD,  # noqa: SLF001
     }
 )
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from txbox.relay.cursor import Cursor, Frontier
+from txbox.relay.errors import RelayError
 
-__all__ = ["Admit", "Batch", "Room", "Row", "Source"]
+__all__ = ["Admit", "Batch", "Diverted", "Plan", "Reason", "Room", "Row", "Source"]
 
 
 class Row(NamedTuple):
@@ -27,6 +29,25 @@ class Row(NamedTuple):
     size: int
 
 
+class Reason(StrEnum):
+    """Why a row is held. The column `reason` of outbox_held has these."""
+
+    #: Kafka does not take it
+    REFUSED = "refused"
+    #: a row before it, of its key, is held
+    FOLLOWS = "follows"
+
+
+class Diverted(NamedTuple):
+    """A row that is to be held instead of sent. Without its payload: that is copied from the outbox."""
+
+    seq: int
+    topic: str
+    key: str | None
+    reason: Reason
+    error: str | None = None
+
+
 class Room(NamedTuple):
     """How much the publisher can take."""
 
@@ -44,10 +65,23 @@ class Batch:
     frontier: Frontier
     #: whether there may be more to read at once
     more: bool
+    #: rows to be held; the cursor passes them, so they are written with it
+    hold: Sequence[Diverted] = ()
 
 
-#: how many of the rows, from the first on, may be published now; raises if the first may never be
-Admit = Callable[[Sequence[Row]], int]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of rows that were read: the first `taken` of them are sent or held, the others are read again."""
+
+    send: Sequence[Row] = ()
+    hold: Sequence[Diverted] = ()
+    taken: int = 0
+    #: why the row after those taken may not be sent; None if it only has to wait
+    obstacle: RelayError | None = None
+
+
+#: what may become of rows now; raises if nothing ever may of the first
+Admit = Callable[[Sequence[Row]], Plan]
 
 
 class Source(Protocol):

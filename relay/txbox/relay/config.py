@@ -1,6 +1,7 @@
 """What can be set about a relay."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["RelayConfig"]
 
@@ -23,6 +24,10 @@ class RelayConfig:
     save_every: float = 0.100
     #: how long to wait for acks when asked to stop
     drain_timeout: float = 30.0
+    #: what to do about a row that Kafka refuses: stop before it, or put it and what follows in its key aside
+    on_undeliverable: Literal["block", "hold"] = "block"
+    #: age at which rows that every relay has published are deleted from the outbox; 0 keeps them
+    retention: float = 7 * 86_400.0
     #: the topic of rows that name none
     topic: str = "outbox.event.{aggregate}"
     #: whether to make a missing topic, and how

@@ -33,7 +33,7 @@ class RelayError(Exception):
 
 
 class Undeliverable(RelayError):
-    """Kafka refuses a message; those after it wait, so that none is passed over."""
+    """Kafka refuses a message; those after it wait, so that none is passed over, or it is held: see RelayConfig."""
 
     def __init__(self, message_id: str, topic: str, why: str, refused: Collection[str] = ()) -> None:
         self.message_id, self.topic, self.why = message_id, topic, why
@@ -51,7 +51,7 @@ class TopicMissing(RelayError):
     """A topic does not exist."""
 
     def __init__(self, topic: str) -> None:
-        self.topic = topic
+        self.topic, self.why = topic, "the topic does not exist"
         super().__init__(
             f"topic {topic!r} does not exist: create it, or let the relay do so (--create-topics). Publishing stops "
             "before its first message; nothing is lost"
@@ -62,7 +62,9 @@ class PublisherLost(RelayError):
     """The producer cannot go on. What was not acked is published again by a new one."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the Kafka producer cannot go on: {why}. A new one starts from the saved cursor")
+        super().__init__(
+            f"the Kafka producer cannot go on: {why}. What was not acked is published again from the saved cursor"
+        )
 
 
 class Superseded(RelayError):

@@ -4,6 +4,7 @@ One counter a batch, no table of offsets: a batch's cursor may be saved when its
 before it are at zero.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, Message
 
 from txbox.daemon import Meaning, meaning
-from txbox.relay.batch import Room, Row
+from txbox.relay.batch import Diverted, Room, Row
 from txbox.relay.cursor import Frontier
 
 __all__ = ["Failure", "Flight", "Flights"]
@@ -29,23 +30,39 @@ class Failure:
 class Flight:
     """One batch under way. `delivered` is librdkafka's callback for each of its messages."""
 
-    __slots__ = ("_failed", "created", "frontier", "left", "size", "topics")
+    __slots__ = ("_failed", "created", "departed", "frontier", "hold", "left", "messages", "size", "topics")
 
-    def __init__(self, rows: Sequence[Row], frontier: Frontier, failed: Callable[[Failure], None]) -> None:
-        self.left = len(rows)
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        frontier: Frontier,
+        failed: Callable[[Failure], None],
+        hold: Sequence[Diverted] = (),
+    ) -> None:
+        self.messages = self.left = len(rows)
+        #: monotonic seconds
+        self.departed = time.monotonic()
         self.size = sum(row.size for row in rows)
         self.frontier = frontier
+        #: rows to be written to outbox_held with the cursor
+        self.hold = hold
         #: for the metrics: when each row was written (milliseconds since 1970), and where it goes
         self.created = [row.created for row in rows]
         self.topics = [row.topic for row in rows]
         self._failed = failed
 
-    def delivered(self, message_id: str, error: KafkaError | None, message: Message) -> None:
+    def delivered(self, message_id: str, error: KafkaError | None, message: Message | None) -> None:
         """Count an ack. A message that failed is never counted: its batch does not arrive."""
         if error is None:
             self.left -= 1
         else:
-            self._failed(Failure(message_id, message.topic() or "", error))
+            # Not `if message`: one without a payload is false. None: it came no further than librdkafka.
+            topic = None if message is None else message.topic()
+            self._failed(Failure(message_id, topic or "", error))
+
+    def divert(self, row: Diverted) -> None:
+        """Hold the flight's one message, which Kafka refused, and count it as arrived."""
+        self.left, self.hold, self.topics, self.created = 0, (row,), [], []
 
 
 class Flights:
@@ -61,9 +78,9 @@ class Flights:
         #: ids of all messages that were refused for what they are, or for what stood beside them in a record batch
         self.refused: set[str] = set()
 
-    def depart(self, rows: Sequence[Row], frontier: Frontier) -> Flight:
-        """Note a batch that is about to be produced; an empty one only carries its cursor."""
-        flight = Flight(rows, frontier, self._fail)
+    def depart(self, rows: Sequence[Row], frontier: Frontier, hold: Sequence[Diverted] = ()) -> Flight:
+        """Note a batch that is about to be produced; an empty one only carries its cursor and what is to be held."""
+        flight = Flight(rows, frontier, self._fail, hold)
         self._flying.append(flight)
         self.messages += len(rows)
         self._size -= flight.size
@@ -74,10 +91,20 @@ class Flights:
         arrived: list[Flight] = []
         while self._flying and self._flying[0].left == 0:
             flight = self._flying.popleft()
-            self.messages -= len(flight.created)
+            self.messages -= flight.messages
             self._size += flight.size
             arrived.append(flight)
         return arrived
+
+    def forgive(self) -> None:
+        """Forget what failed: it was held."""
+        self.failure = None
+        self.refused.clear()
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the oldest batch that has not arrived was produced, 0 if there is none."""
+        return time.monotonic() - self._flying[0].departed if self._flying else 0.0
 
     @property
     def room(self) -> Room:

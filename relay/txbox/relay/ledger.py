@@ -1,6 +1,7 @@
 """The lead and the cursor, on one session: who loses the session has lost lock, reads and saves alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -33,7 +34,7 @@ class Ledger:
     def __init__(self, conn: Connection[Any], database: Database, name: str) -> None:
         self.conn = conn
         self.statements = Statements(__package__, "ledger.sql", database.schema)
-        self._schema, self._name = database.schema, name
+        self._schema, self.name = database.schema, name
         self._table = sql.Identifier(database.schema, "outbox").as_string(None)
         self.epoch = 0
         self.schema_version = 0
@@ -53,7 +54,7 @@ class Ledger:
         with self.conn.cursor(row_factory=scalar_row) as cursor:
             backend = cursor.execute(self.statements["backend"]).fetchone()
         assert backend is not None, "a SELECT without FROM has one row"  # noqa: S101
-        check(self._name, facts, self.stored(), backend)
+        check(self.name, facts, self.stored(), backend)
         return facts
 
     def facts(self) -> Facts:
@@ -70,20 +71,20 @@ class Ledger:
         It goes on where it stands, or with `from_start` publishes all rows that the outbox holds. Raises AnotherLeader.
         """
         if not self.lock():
-            raise AnotherLeader(self._name)
-        parameters = {"name": self._name, "from_start": from_start, "system_identifier": facts.system_identifier}
+            raise AnotherLeader(self.name)
+        parameters = {"name": self.name, "from_start": from_start, "system_identifier": facts.system_identifier}
         parameters |= {"sequence_oid": facts.sequence_oid, "sequence_filenode": facts.sequence_filenode}
         return self.conn.execute(self.statements["accept"], parameters).rowcount == 1
 
     def stored(self) -> Stored | None:
         """Return the cursor's row, None before the first leader."""
         with self.conn.cursor(row_factory=class_row(Stored)) as cursor:
-            return cursor.execute(self.statements["read"], {"name": self._name}).fetchone()
+            return cursor.execute(self.statements["read"], {"name": self.name}).fetchone()
 
     def lock(self) -> bool:
         """Try to become the leader of this name; the lock lasts as long as the session."""
         with self.conn.cursor(row_factory=scalar_row) as cursor:
-            lock = f"txbox relay {self._schema} {self._name}"
+            lock = f"txbox relay {self._schema} {self.name}"
             return bool(cursor.execute(self.statements["lock"], {"lock": lock}).fetchone())
 
     def take(self, leader: str, facts: Facts) -> Cursor:
@@ -92,7 +93,7 @@ class Ledger:
             row = cursor.execute(
                 self.statements["take"],
                 {
-                    "name": self._name,
+                    "name": self.name,
                     "leader": leader,
                     "system_identifier": facts.system_identifier,
                     "timeline": facts.timeline,
@@ -110,9 +111,20 @@ class Ledger:
         Raises Superseded if another leader took over since `take`, or if the sequence is no longer what it was then.
         """
         gaps = ",".join(f"[{first},{last}]" for first, last in cursor.gaps)
-        parameters = {"tail": cursor.tail, "gaps": f"{{{gaps}}}", "name": self._name, "epoch": self.epoch}
+        parameters = {"tail": cursor.tail, "gaps": f"{{{gaps}}}", "name": self.name, "epoch": self.epoch}
         if self.conn.execute(self.statements["save"], parameters).rowcount == 0:
-            raise Superseded(self._name, self.epoch)
+            raise Superseded(self.name, self.epoch)
+
+    @contextmanager
+    def mine(self) -> Iterator[None]:
+        """A transaction that COMMITs only if the lead is ours: whatever the leader writes besides its cursor.
+
+        Raises Superseded if another leader took over since `take`; then nothing in it has happened.
+        """
+        with self.conn.transaction():
+            if self.conn.execute(self.statements["mine"], {"name": self.name, "epoch": self.epoch}).rowcount == 0:
+                raise Superseded(self.name, self.epoch)
+            yield
 
     def outlook(self, tail: int) -> tuple[int, float | None]:
         """Return how many seqs lie above `tail`, and when the oldest row there was written (Unix time)."""

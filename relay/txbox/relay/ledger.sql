@@ -53,6 +53,12 @@ ON CONFLICT (name) DO UPDATE SET
     sequence_filenode = excluded.sequence_filenode
 RETURNING tail, gaps, epoch;
 
+-- name: mine
+-- The lock keeps the epoch as it is until the transaction ends.
+SELECT FROM {schema}.relay_cursor
+WHERE name = %(name)s AND epoch = %(epoch)s
+FOR UPDATE;
+
 -- name: save
 UPDATE {schema}.relay_cursor
 SET tail = %(tail)s, gaps = %(gaps)s::int8multirange, saved_at = clock_timestamp()

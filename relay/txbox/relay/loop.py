@@ -1,24 +1,31 @@
-"""A leader's loop: read, send, save what has arrived."""
+"""A leader's loop: read, send, save what has arrived; now and then, try again what is held."""
 
+import logging
 import time
 from collections.abc import Callable, Collection
 from typing import Final, assert_never
 
 from txbox.daemon import Health, Meaning, Stop, failpoint, meaning
-from txbox.relay.batch import Batch, Source
+from txbox.relay.batch import Batch, Diverted, Reason, Source
 from txbox.relay.config import RelayConfig
 from txbox.relay.cursor import Cursor, Frontier
 from txbox.relay.errors import PublisherLost, RelayError, TopicMissing, Undeliverable
 from txbox.relay.flights import Failure
+from txbox.relay.holding import Holding
 from txbox.relay.ledger import Ledger, Saves
 from txbox.relay.metrics import RelayMetrics
 from txbox.relay.pace import Pace
 from txbox.relay.publisher import Publisher
+from txbox.relay.retries import Retries
 
 __all__ = ["Loop"]
 
+#: seconds without an ack after which a relay is not ready: far more than Kafka takes, far less than people wait
+_OVERDUE: Final = 10.0
 #: seconds between looks at how much waits in the outbox
 _OUTLOOK_EVERY: Final = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Loop:
@@ -29,16 +36,20 @@ class Loop:
         source: Source,
         publisher: Publisher,
         ledger: Ledger,
+        holding: Holding,
         *,
         config: RelayConfig,
         health: Health,
         metrics: RelayMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._publisher, self._ledger = source, publisher, ledger
+        self._source, self._publisher, self._ledger, self._holding = source, publisher, ledger, holding
         self._health, self._metrics, self._clock = health, metrics, clock
         self._config = config
         self._saves = Saves(every=config.save_every, clock=clock)
+        self._retries = Retries(holding, publisher, clock)
+        #: rows to be held, whose batches have arrived
+        self._to_hold: list[Diverted] = []
         self._sent: Frontier | None = None
         self._arrived: Frontier | None = None
         self._saved: Frontier | None = None
@@ -63,10 +74,15 @@ class Loop:
                 raise
             self._publisher.serve(pace.after(batch))
             self._settle()
+            more = self._retry(stop) or batch.more
             self._report(batch)
-            if once and not batch.more:
+            if once and not more:
                 break
         self._drain(stop)
+        if unacked := self._publisher.in_flight:
+            if once:
+                raise PublisherLost(f"{unacked:,} messages were not acked within {self._config.drain_timeout:g} s")
+            _log.warning("stopped before all was acked; it will be published again", extra={"messages": unacked})
 
     def _read(self) -> Batch:
         began = self._clock()
@@ -79,7 +95,7 @@ class Loop:
 
     def _send(self, batch: Batch) -> None:
         """Hand the batch on; one that only moves the cursor goes the same way, behind those before it."""
-        if batch.rows or batch.frontier is not self._sent:
+        if batch.rows or batch.hold or batch.frontier is not self._sent:
             self._sent = batch.frontier
             self._publisher.send(batch)
             if batch.rows:
@@ -90,8 +106,9 @@ class Loop:
         progress = self._publisher.progress()
         for flight in progress.landed:
             self._arrived = flight.frontier
+            self._to_hold += flight.hold
             if flight.topics:
-                self.progressed = True
+                self._well()
                 self._metrics.landed(flight, time.time())
                 failpoint("relay.acked")
         failed = progress.failure is not None
@@ -99,24 +116,57 @@ class Loop:
             self._save(self._arrived)
         if progress.failure is not None:
             self._metrics.failures.labels(progress.failure.topic, progress.failure.error.name()).inc()
-            raise _error_of(progress.failure, progress.refused)
+            if not progress.held:
+                raise _error_of(progress.failure, progress.refused)
 
     def _save(self, frontier: Frontier | None) -> None:
         assert frontier is not None, "saved only when something arrived"  # noqa: S101
         began, cursor = self._clock(), frontier.cursor
         self._saved = frontier
-        if cursor != self._saved_cursor:  # what is known of a gap's holders changes more often than the cursor
-            self._ledger.save(cursor)
+        # What is known of a gap's holders changes more often than the cursor.
+        if cursor != self._saved_cursor or self._to_hold:
+            if self._to_hold:
+                self._hold(cursor)
+                began = self._clock()  # counts for nothing: the longer the wait, the more there would be to write
+            else:
+                self._ledger.save(cursor)
             self._saves.saved(began)
             self._saved_cursor = cursor
             self._source.saved(cursor)
             failpoint("relay.saved")
+
+    def _hold(self, cursor: Cursor) -> None:
+        """Save the cursor together with the rows that it passes without their having been published."""
+        rows, self._to_hold = self._to_hold, []
+        self._holding.save(cursor, rows)
+        self.progressed = True
+        for row in rows:
+            if row.reason is Reason.REFUSED:
+                _log.warning("message held", extra={"seq": row.seq, "topic": row.topic, "why": row.error})
+
+    def _retry(self, stop: Stop) -> bool:
+        """Do what people wish about held rows, with nothing else under way; return whether there may be more to do."""
+        if not self._retries.due():
+            return False
+        self._drain(stop)
+        if self._publisher.in_flight or stop.requested:
+            return False
+        deadline = self._clock() + self._config.drain_timeout
+
+        def wait() -> bool:
+            self._health.beat()
+            return not stop.requested and self._clock() < deadline
+
+        for row in self._retries.attend(wait):
+            self._metrics.acked([row.topic], [row.created], time.time())
+        return True
 
     def _drain(self, stop: Stop) -> None:
         """Wait for the acks of what is under way, then save; give up after the limit or at a second stop."""
         deadline = self._clock() + self._config.drain_timeout
         while self._publisher.in_flight and not stop.now and self._clock() < deadline:
             self._publisher.serve(0.05)
+            self._health.beat()
             self._settle()
             self._look()
         self._settle(finally_=True)
@@ -126,13 +176,22 @@ class Loop:
         self._health.beat()
         in_flight = self._publisher.in_flight
         self._metrics.in_flight.set(in_flight)
+        self._metrics.held.set(self._holding.count)
         if not in_flight and not batch.more:
-            self.progressed = True
-            self._health.set("publishing", True)
-            self._metrics.last_success.set_to_current_time()
+            self._well()
+        elif self._publisher.waited > _OVERDUE:
+            why = f"Kafka has not acked a message for {self._publisher.waited:.0f} s; nothing is lost"
+            self._health.set("publishing", False, why)
         self._metrics.gaps.set(batch.frontier.gap_count)
         self._metrics.gap(batch.frontier.first_gap)
         self._look()
+
+    def _well(self) -> None:
+        """Note that messages arrive, or that there are none."""
+        self.progressed = True
+        held = f"{self._holding.count:,} messages are held: txbox outbox held" if self._holding.count else ""
+        self._health.set("publishing", True, held)
+        self._metrics.last_success.set_to_current_time()
 
     def _look(self) -> None:
         """Every few seconds, look at the sequence and at how much waits; the session is never silent for longer."""

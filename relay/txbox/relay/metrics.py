@@ -33,6 +33,7 @@ class RelayMetrics:
         self.published = counter("relay_published", "Messages that Kafka acked.", "topic")
         self.failures = counter("relay_failures", "Messages that Kafka did not take.", "topic", "code")
         self.reconnects = counter("relay_reconnects", "Terms that ended with an error.", "server")
+        self.pruned = counter("relay_pruned", "Published rows that were deleted from the outbox.")
         self.read_seconds = Histogram(
             "txbox_relay_read_seconds", "Time for one read of the outbox.", buckets=_READS, registry=registry
         )
@@ -45,9 +46,10 @@ class RelayMetrics:
         self.epoch = gauge("relay_epoch", "How many times the lead was taken.")
         self.source = gauge("relay_source_info", "1 for the source in use.", "source")
         self.last_success = gauge(
-            "relay_last_success_timestamp_seconds", "When everything that was read was last acked."
+            "relay_last_success_timestamp_seconds", "When Kafka last acked, or nothing was to be acked."
         )
         self.pending = gauge("outbox_pending_messages", "Seqs above the cursor; counts rolled-back ones too.")
+        self.held = gauge("outbox_held_messages", "Rows that Kafka refused, and those behind them in their keys.")
         self.schema_version = gauge("schema_version", "Version of the tables in the database.")
         self.late = counter("relay_late_rows", "Rows in gaps that were void: a rule was broken.")
         self.latency = _Latency()
@@ -63,9 +65,13 @@ class RelayMetrics:
 
     def landed(self, flight: Flight, now: float) -> None:
         """Count a batch that was acked; `now` is Unix time in seconds."""
-        for topic, count in Tally(flight.topics).items():
+        self.acked(flight.topics, flight.created, now)
+
+    def acked(self, topics: list[str], created: list[int], now: float) -> None:
+        """Count messages that were acked at `now` (Unix time), written at `created` (milliseconds of it)."""
+        for topic, count in Tally(topics).items():
             self.published.labels(topic).inc(count)
-        self.latency.observe(flight.topics, flight.created, now)
+        self.latency.observe(topics, created, now)
 
     def gap(self, oldest: int | None) -> None:
         """Note the first undecided seq; its age is counted from when it first was the first."""

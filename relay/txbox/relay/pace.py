@@ -14,7 +14,7 @@ class Pace:
 
     def after(self, batch: Batch) -> float:
         """Return the seconds to wait after this batch."""
-        if batch.rows:
+        if batch.rows or batch.hold:
             self._next = self._shortest
             return 0.0 if batch.more else self._shortest
         wait, self._next = self._next, min(self._next * 2, self._longest)

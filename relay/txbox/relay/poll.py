@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8
 
-from txbox.relay.batch import Admit, Batch, Room, Row
+from txbox.relay.batch import Admit, Batch, Plan, Room, Row
 from txbox.relay.cursor import Answer, Cursor, Frontier, Gap, Gaps, Holder, Question, Snapshot
 from txbox.relay.late import Voids
 from txbox.schema import Statements
@@ -25,6 +25,8 @@ SETTINGS: Final = {
     "row_security": "off",
     "jit": "off",
     "enable_seqscan": "off",
+    # Expecting few rows below a limit that it does not know, the planner would sort a bitmap of all that lie above.
+    "enable_bitmapscan": "off",
     "max_parallel_workers_per_gather": "0",
 }
 
@@ -117,14 +119,13 @@ class Poll:
         self._cursor.close()
 
     def _batch_of(self, question: Question, answer: Answer, rows: Sequence[Row]) -> Batch:
-        """Take as many rows as may be published now, and move the frontier behind them."""
-        admitted = self._admit(rows) if rows else 0
-        if admitted < len(rows):
-            rows = rows[:admitted]
-            answer = replace(answer, seqs=answer.seqs[:admitted], cut=True)
+        """Take as many rows as may be taken now, and move the frontier behind them."""
+        plan = self._admit(rows) if rows else Plan()
+        if plan.taken < len(rows):
+            answer = replace(answer, seqs=answer.seqs[: plan.taken], cut=True)
         self._voids.note(self._frontier.voided(answer), self._clock())
         self._frontier = self._frontier.apply(question, answer)
-        return Batch(rows, self._frontier, more=answer.cut)
+        return Batch(plan.send, self._frontier, answer.cut, plan.hold)
 
     def _read_holders(self) -> list[Holder]:
         began = self._clock()

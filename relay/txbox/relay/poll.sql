@@ -52,7 +52,7 @@ SELECT
     o.type,
     o.payload,
     o.headers::text,
-    (date_part('epoch', o.created_at) * 1000)::bigint AS created,
+    CASE WHEN isfinite(o.created_at) THEN (date_part('epoch', o.created_at) * 1000)::bigint ELSE 0 END AS created,
     coalesce(octet_length(o.payload), 0) + coalesce(octet_length(o.aggregateid), 0)
         + coalesce(octet_length(o.headers::text), 0) AS size,
     CASE
@@ -109,7 +109,7 @@ SELECT
     o.type,
     o.payload,
     o.headers::text,
-    (date_part('epoch', o.created_at) * 1000)::bigint AS created,
+    CASE WHEN isfinite(o.created_at) THEN (date_part('epoch', o.created_at) * 1000)::bigint ELSE 0 END AS created,
     o.size,
     CASE WHEN o.n = 1 THEN pg_current_snapshot()::text END AS snapshot
 FROM (

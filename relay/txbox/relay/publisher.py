@@ -11,23 +11,22 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from txbox.daemon import Kafka, Meaning, meaning, producer_settings
 from txbox.daemon.librdkafka import LOGGER
 from txbox.outbox.envelope import record_headers
-from txbox.relay.batch import Batch, Room, Row
+from txbox.relay.batch import Batch, Diverted, Plan, Reason, Room, Row
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import PublisherLost, TopicMissing, Undeliverable
+from txbox.relay.errors import PublisherLost, Undeliverable
 from txbox.relay.flights import Failure, Flight, Flights
+from txbox.relay.held import Key, divide, keys_of
 from txbox.relay.topics import Topics
 
 __all__ = ["Progress", "Publisher"]
 
 #: bytes of a full batch, where every topic allows it
 _BATCH_SIZE: Final = 1_000_000
-#: what a record batch of one record takes beyond the row's own bytes, at most: our headers, lengths, the batch's own
-_HEADERS: Final = 1024
-
 #: seconds to wait for a broker that was away
 _LOOK: Final = 1.0
-#: the setting's two names
-_COMPRESSION: Final = ("compression.type", "compression.codec")
+
+#: what librdkafka calls when it knows what became of a message
+Report = Callable[[KafkaError | None, Any], None]
 
 _log = logging.getLogger(__name__)
 
@@ -42,13 +41,16 @@ class Progress:
     failure: Failure | None
     #: ids of those that it refused, the bad and their neighbours: a record batch is taken or refused as a whole
     refused: Collection[str] = ()
+    #: whether what failed was put aside, so that it stands in nobody's way
+    held: bool = False
 
 
 class Publisher:
     """One producer, from the start of a term to its end.
 
     `suspects` are ids of messages that Kafka refused in an earlier term: each is produced alone, after everything
-    before it was acked, so that trying it again repeats nothing else.
+    before it was acked, so that trying it again repeats nothing else. Rows of a key that is `held` are diverted; a set
+    that grows here, and shrinks where held rows leave.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Publisher:
         kafka: Kafka,
         config: RelayConfig,
         suspects: Collection[str] = (),
+        held: set[Key] | None = None,
         connected: Callable[[bool, str], None] = lambda _ok, _why: None,
     ) -> None:
         self._kafka, self._config = kafka, config
@@ -63,9 +66,10 @@ class Publisher:
         self._connected = connected
         self._flights = Flights(Room(config.in_flight, config.in_flight_size))
         self._topics = Topics(kafka, config)
-        self._compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
-        #: whether the last that was admitted is a suspect
+        self._held = set() if held is None else held
+        #: whether the last that was admitted is a suspect; and the last suspect that was sent
         self._trying = False
+        self._suspect: tuple[Row, Flight] | None = None
         self._fatal: KafkaError | None = None
         #: whether no broker answered, the last that was heard
         self._away = False
@@ -80,37 +84,41 @@ class Publisher:
         """Return how much more may be sent."""
         return self._flights.room
 
-    def admit(self, rows: Sequence[Row]) -> int:
-        """Return how many of the rows, from the first on, may be sent now.
+    def admit(self, rows: Sequence[Row]) -> Plan:
+        """Return what becomes of the rows, from the first on, as far as that can be said now.
 
         Raises Undeliverable or TopicMissing if the first may not be sent at all, and all before it have arrived: they
         would be sent again each time that it is tried. Raises KafkaException.
         """
         topics = {row.topic for row in rows}
         self._topics.learn(topics)
-        limits = self._topics.limits
         if self._flights.messages and self._trying:
-            return 0
-        if not self._fits(min((limits[topic] for topic in topics & limits.keys()), default=_BATCH_SIZE)):
-            return 0
-        # One look at all of them together is enough for nearly every batch.
-        if topics <= limits.keys() and not self._suspects:
-            largest = max(row.size for row in rows) + _HEADERS
-            if self._compressed or largest < min(limits[topic] for topic in topics):
-                return len(rows)
-        for n, row in enumerate(rows):
-            if obstacle := self._obstacle(row):
-                if n == 0 and not self._flights.messages:
-                    raise obstacle
-                return n
-            if row.id in self._suspects:
-                self._trying = n == 0
-                return n or (0 if self._flights.messages else 1)
-        return len(rows)
+            return Plan()
+        if not self._fits(self._topics.least(topics, _BATCH_SIZE)):
+            return Plan()
+        self._trying = False
+        # True of nearly every batch.
+        if not self._held and not self._suspects and self._topics.take_all(rows, topics):
+            return Plan(rows, (), len(rows))
+        plan = divide(
+            rows,
+            held=self._held,
+            obstacle=self._topics.obstacle,
+            suspects=self._suspects,
+            idle=not self._flights.messages,
+            holds=self._config.on_undeliverable == "hold",
+        )
+        if plan.obstacle and not plan.taken and not self._flights.messages:
+            raise plan.obstacle
+        self._trying = bool(plan.send) and plan.send[0].id in self._suspects
+        return plan
 
     def send(self, batch: Batch) -> None:
         """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, PublisherLost."""
-        flight = self._flights.depart(batch.rows, batch.frontier)
+        flight = self._flights.depart(batch.rows, batch.frontier, batch.hold)
+        self._held |= keys_of(batch.hold)
+        if batch.rows:
+            self._suspect = (batch.rows[0], flight) if self._trying else None
         produce, delivered = self._producer.produce, flight.delivered
         # The hot loop: 100,000 times a second, hence no call and no attribute that could be spared.
         for row in batch.rows:
@@ -126,7 +134,36 @@ class Publisher:
                     on_delivery=partial(delivered, id_),
                 )
             except (BufferError, KafkaException) as error:
-                self._produce_again(row, flight, error)
+                self._produce_again(row, partial(delivered, id_), error, alone=self._trying)
+
+    def examine(self, rows: Sequence[Row]) -> dict[int, str]:
+        """Return why rows may not be sent, by seq; their topics are looked up anew. Raises KafkaException."""
+        topics = {row.topic for row in rows}
+        self._topics.forget(topics)
+        self._topics.learn(topics)
+        found = {row.seq: self._topics.obstacle(row) for row in rows}
+        return {seq: obstacle.why for seq, obstacle in found.items() if obstacle is not None}
+
+    def deliver(self, rows: Sequence[Row], wait: Callable[[], bool]) -> dict[int, KafkaError | None]:
+        """Send rows that were examined while nothing is under way, and return what Kafka said to each, by seq.
+
+        Waits for the answers for as long as `wait` says so; a row without one may be on the log or not.
+        Raises PublisherLost.
+        """
+        self._fits(self._topics.least({row.topic for row in rows}, _BATCH_SIZE))
+        answers: dict[int, KafkaError | None] = {}
+
+        def answered(seq: int, error: KafkaError | None, _message: object) -> None:
+            answers[seq] = error
+
+        for row in rows:
+            try:
+                self._produce(row, partial(answered, row.seq))
+            except (BufferError, KafkaException) as error:
+                self._produce_again(row, partial(answered, row.seq), error, alone=True)
+        while len(answers) < len(rows) and wait():
+            self.serve(0.05)
+        return answers
 
     def serve(self, seconds: float) -> None:
         """Take acks for `seconds`, or those that are there already if it is 0. Raises PublisherLost."""
@@ -138,15 +175,22 @@ class Publisher:
 
     def progress(self) -> Progress:
         """Return what arrived and what failed since the last call."""
+        failure, refused = self._flights.failure, self._flights.refused
+        held = failure is not None and self._put_aside(failure)
         landed = self._flights.landed()
         if any(flight.topics for flight in landed):
             self._is_there()
-        return Progress(landed, self._flights.failure, self._flights.refused)
+        return Progress(landed, failure, refused, held)
 
     @property
     def in_flight(self) -> int:
         """How many messages are not acked."""
         return self._flights.messages
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which the oldest message has waited for its ack."""
+        return self._flights.waited
 
     def close(self) -> None:
         """Give up what is not acked. It is published again after the saved cursor."""
@@ -154,24 +198,43 @@ class Publisher:
         # flush's return is how many are left, not success: here it only lets the purge's reports be called.
         self._producer.flush(1.0)
 
-    def _produce_again(self, row: Row, flight: Flight, error: BufferError | KafkaException) -> None:
-        """Produce a row when librdkafka's queue, which was full, has room again; raise what else was wrong."""
+    def _produce(self, row: Row, report: Report) -> None:
+        headers = record_headers(row.id, row.type, row.headers)
+        self._producer.produce(
+            row.topic, row.payload, row.key, headers=headers, timestamp=row.created, on_delivery=report
+        )
+
+    def _produce_again(self, row: Row, report: Report, error: BufferError | KafkaException, *, alone: bool) -> None:
+        """Produce a row when librdkafka's queue, which was full, has room again; raise what else was wrong.
+
+        A refusal is reported where Kafka's own would be, if nothing is to be kept back for it: the row is `alone`.
+        """
         while isinstance(error, BufferError):
             self._producer.poll(0.01)
             try:
-                headers = record_headers(row.id, row.type, row.headers)
-                delivered = partial(flight.delivered, row.id)
-                self._producer.produce(
-                    row.topic, row.payload, row.key, headers=headers, timestamp=row.created, on_delivery=delivered
-                )
+                self._produce(row, report)
             except (BufferError, KafkaException) as again:
                 error = again
             else:
                 return
         reason: KafkaError = error.args[0]
-        if meaning(reason) is Meaning.POISON:
+        if meaning(reason) is not Meaning.POISON:
+            raise PublisherLost(reason.str()) from error
+        if alone:
+            report(reason, None)
+        else:
             raise Undeliverable(row.id, row.topic, reason.str()) from error
-        raise PublisherLost(reason.str()) from error
+
+    def _put_aside(self, failure: Failure) -> bool:
+        """Hold the message that failed, if the policy is so and it was alone: then Kafka refused it and no other."""
+        holds = self._config.on_undeliverable == "hold"
+        if self._suspect is None or not holds or meaning(failure.error) is not Meaning.POISON:
+            return False
+        row, flight = self._suspect
+        flight.divert(Diverted(row.seq, row.topic, row.key, Reason.REFUSED, failure.error.str()))
+        self._held |= keys_of([row])
+        self._flights.forgive()
+        return True
 
     def _fits(self, limit: int) -> bool:
         """Keep record batches below a topic's limit; False while an older producer still has messages under way.
@@ -185,18 +248,6 @@ class Publisher:
             return False
         self._producer = self._make(limit)
         return True
-
-    def _obstacle(self, row: Row) -> Undeliverable | TopicMissing | None:
-        """Return why a row may not be sent. How large it is with compression only Kafka can tell."""
-        limit = self._topics.limits.get(row.topic)
-        if limit is None:
-            if row.topic in self._topics.impossible:
-                return Undeliverable(row.id, row.topic, "Kafka allows no topic of this name")
-            return TopicMissing(row.topic)
-        size = _size(row)
-        if self._compressed or size <= limit:
-            return None
-        return Undeliverable(row.id, row.topic, f"it takes {size:,} bytes, the topic's max.message.bytes is {limit:,}")
 
     def _make(self, batch_size: int) -> Producer:
         self._batch_size = batch_size
@@ -227,10 +278,3 @@ class Publisher:
     def _is_there(self) -> None:
         self._away = False
         self._connected(True, "")
-
-
-def _size(row: Row) -> int:
-    """Return the bytes of a record batch with this row alone: 61 of the batch, and up to 5 for each length in it."""
-    headers = record_headers(row.id, row.type, row.headers)
-    in_headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
-    return 61 + 30 + len((row.key or "").encode()) + len(row.payload or b"") + in_headers

@@ -10,14 +10,17 @@ import psycopg
 from confluent_kafka import KafkaException
 from prometheus_client import CollectorRegistry
 
-from txbox.daemon import Backoff, Database, Health, Kafka, Stop
+from txbox.daemon import Backoff, Database, Health, Kafka, Stop, admin_settings
+from txbox.daemon.kafka import is_misconfigured, told
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import AnotherLeader, PublisherLost, Superseded, TopicMissing, Undeliverable
 from txbox.relay.guards import Facts
+from txbox.relay.holding import Holding
 from txbox.relay.ledger import Ledger
 from txbox.relay.loop import Loop
 from txbox.relay.metrics import RelayMetrics
 from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.pruner import pruning
 from txbox.relay.publisher import Publisher
 
 __all__ = ["Relay"]
@@ -49,6 +52,7 @@ class Relay:
     ) -> None:
         self._database, self._kafka = database, kafka
         self._config = config or RelayConfig()
+        admin_settings(kafka)  # a refused setting is told now, not when this standby comes to lead
         self.registry = registry or CollectorRegistry()
         self.health = Health("database", "kafka", "publishing", role="standby")
         self._metrics = RelayMetrics(self.registry)
@@ -78,7 +82,7 @@ class Relay:
                 if once:
                     return
             except _SURVIVED as error:
-                if once:
+                if once and not self._holds(error):
                     raise
                 self._survive(error)
             finally:
@@ -114,7 +118,9 @@ class Relay:
         self._metrics.leader.set(1)
         self._metrics.epoch.set(ledger.epoch)
         self._metrics.outlook(*ledger.outlook(cursor.tail))  # each term: one that is held up at once never comes to it
-        publisher = Publisher(self._kafka, self._config, self._suspects, self._kafka_is)
+        holding = Holding(ledger, self._database.schema)
+        self._metrics.held.set(holding.count)
+        publisher = Publisher(self._kafka, self._config, self._suspects, holding.keys, self._kafka_is)
         source = Poll(
             ledger.conn,
             Poll.statements(self._database.schema),
@@ -127,9 +133,13 @@ class Relay:
         with closing(publisher):
             publisher.check()
             source.start(cursor)
-            loop = Loop(source, publisher, ledger, config=self._config, health=self.health, metrics=self._metrics)
+            loop = Loop(
+                source, publisher, ledger, holding, config=self._config, health=self.health, metrics=self._metrics
+            )
+            retention = 0 if once else self._config.retention
             try:
-                loop.run(self._stop, once=once)
+                with pruning(self._database, self._config.name, retention, self._metrics.pruned.inc):
+                    loop.run(self._stop, once=once)
             finally:
                 self._failures = 0 if loop.progressed else self._failures
 
@@ -150,6 +160,10 @@ class Relay:
             extra={"relay": self._config.name, "seqs": list(seqs[:20])},
         )
 
+    def _holds(self, error: Exception) -> bool:
+        """Return whether nobody needs to do anything now: what is refused once more, alone, will be held."""
+        return isinstance(error, Undeliverable) and self._config.on_undeliverable == "hold"
+
     def _survive(self, error: Exception) -> None:
         """Note an error and wait a little before the next term."""
         self._failures += 1
@@ -162,8 +176,13 @@ class Relay:
                 check, server = "publishing", "none"
         if isinstance(error, Undeliverable):
             self._suspects |= error.refused
+            if self._holds(error):
+                _log.info("Kafka refused messages, each is tried alone", extra={"messages": len(error.refused)})
+                return
+        if is_misconfigured(error):
+            raise error
         delay = self._backoff.delay(self._failures)
-        why = str(error).strip() or type(error).__name__
+        why = told(error)
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
         self.health.set(check, False, why)
         self._metrics.reconnects.labels(server).inc()

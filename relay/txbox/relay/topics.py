@@ -1,7 +1,7 @@
-"""Which topics there are, and how large a record each of them takes."""
+"""Which topics there are, and what each of them takes."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Set
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -10,13 +10,19 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from txbox.daemon import Kafka, admin_settings
-from txbox.daemon.librdkafka import LOGGER
+from txbox.outbox.envelope import record_headers
+from txbox.relay.batch import Row
 from txbox.relay.config import RelayConfig
+from txbox.relay.errors import TopicMissing, Undeliverable
 
 __all__ = ["Topics"]
 
 #: seconds for an answer of the cluster; the relay goes on after the back-off
 _PATIENCE: Final = 10.0
+#: what a record batch of one record takes beyond the row's own bytes, at most: our headers, lengths, the batch's own
+_HEADERS: Final = 1024
+#: the setting's two names
+_COMPRESSION: Final = ("compression.type", "compression.codec")
 
 _log = logging.getLogger(__name__)
 
@@ -25,18 +31,22 @@ class Topics:
     """Looks topics up when their first row comes. Asked again on each new term: limits may have been changed."""
 
     def __init__(self, kafka: Kafka, config: RelayConfig) -> None:
-        self._admin = AdminClient(admin_settings(kafka), logger=LOGGER)
+        self._admin = AdminClient(admin_settings(kafka))
         self._config = config
+        #: how large a compressed batch is only Kafka can tell
+        self._compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
         #: bytes of the largest record batch, by topic
         self.limits: dict[str, int] = {}
         #: names that can be no topic's: a row of another writer may have any
         self.impossible: set[str] = set()
 
-    def learn(self, names: Iterable[str]) -> None:
+    def learn(self, names: Collection[str]) -> None:
         """Look up the limits of topics that are not known yet, and make missing ones if that is configured.
 
         One that is missing and may not be made, or never can be, gets no limit. Raises KafkaException.
         """
+        if "" in names:  # which librdkafka would not even ask about
+            self.impossible.add("")
         new = sorted(set(names) - self.limits.keys() - self.impossible)
         if new:
             resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in new]
@@ -45,6 +55,33 @@ class Topics:
                 limit = self._limit_of(resource.name, future)
                 if limit is not None:
                     self.limits[resource.name] = limit
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Let the next `learn` ask for these topics again."""
+        for name in names:
+            self.limits.pop(name, None)
+            self.impossible.discard(name)
+
+    def least(self, names: Set[str], otherwise: int) -> int:
+        """Return the least limit of these topics, as far as they have one."""
+        return min((self.limits[name] for name in names & self.limits.keys()), default=otherwise)
+
+    def take_all(self, rows: Collection[Row], names: Set[str]) -> bool:
+        """Return whether there is surely no obstacle to any row; `names` are their topics. One look at all together."""
+        if not names <= self.limits.keys():
+            return False
+        return self._compressed or max(row.size for row in rows) + _HEADERS < self.least(names, 0)
+
+    def obstacle(self, row: Row) -> Undeliverable | TopicMissing | None:
+        """Return why a row may not be sent, as far as that is known before it is tried."""
+        limit = self.limits.get(row.topic)
+        if limit is None:
+            if row.topic in self.impossible:
+                return Undeliverable(row.id, row.topic, "Kafka allows no topic of this name")
+            return TopicMissing(row.topic)
+        if self._compressed or row.size + _HEADERS < limit or (size := _size(row)) <= limit:
+            return None
+        return Undeliverable(row.id, row.topic, f"it takes {size:,} bytes, the topic's max.message.bytes is {limit:,}")
 
     def _limit_of(self, name: str, future: object) -> int | None:
         try:
@@ -70,3 +107,10 @@ class Topics:
             if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
         _log.info("topic created", extra={"topic": name, "partitions": self._config.partitions})
+
+
+def _size(row: Row) -> int:
+    """Return the bytes of a record batch with this row alone: 61 of the batch, and up to 5 for each length in it."""
+    headers = record_headers(row.id, row.type, row.headers)
+    in_headers = sum(len(name.encode()) + len(value or b"") + 10 for name, value in headers)
+    return 61 + 30 + len((row.key or "").encode()) + len(row.payload or b"") + in_headers

@@ -17,6 +17,7 @@ from tests.integration.topics import Topics
 from txbox.cli.main import txbox
 from txbox.daemon import Database, Kafka
 from txbox.outbox import Message, Outbox
+from txbox.schema.migrations import known
 
 Run = Callable[..., Result]
 Daemon = Callable[..., subprocess.CompletedProcess[str]]
@@ -56,7 +57,7 @@ def data(result: Result) -> Any:
 def test_migrate_runs_once_and_status_tells(run: Run, conn: psycopg.Connection):
     conn.execute("DROP SCHEMA txbox CASCADE")
     assert run("db", "status").exit_code == 3
-    assert [step["version"] for step in data(run("-o", "json", "db", "migrate"))] == [1]
+    assert [step["version"] for step in data(run("-o", "json", "db", "migrate"))] == [step.version for step in known()]
     assert data(run("-o", "json", "db", "migrate")) == []
     assert data(run("db", "status", "-o", "json"))[0]["applied_at"]
 
@@ -140,3 +141,51 @@ def test_messages_are_consumed_and_the_inbox_and_the_lag_tell(
     assert data(run("-o", "json", "inbox", "show", str(taken)))[0]["state"] == "processed"
     assert run("inbox", "show", str(uuid4())).exit_code == 4
     assert [row["lag"] for row in data(run("-o", "json", "consumers", "lag", topic))] == [0]
+
+
+def test_held_messages_are_shown_retried_and_skipped(
+    run: Run, daemon: Daemon, conn: psycopg.Connection, topics: Topics
+):
+    topic = topics.make(max_message_bytes="1000")
+    with conn.transaction():
+        large, behind, other = Outbox().add_many(
+            conn, (Message("T", "x" * size, topic=topic, key=key) for size, key in ((3000, "a"), (1, "a"), (3000, "b")))
+        )
+    assert daemon("relay", "run", "--once", "--on-undeliverable", "hold").returncode == 0
+    shown = data(run("outbox", "held", "-o", "json"))
+    assert [(row["id"], row["reason"]) for row in shown] == [
+        (str(large), "refused"),
+        (str(behind), "follows"),
+        (str(other), "refused"),
+    ]
+    assert [row["key"] for row in data(run("-o", "json", "outbox", "held", "--key", "b"))] == ["b"]
+    dry = run("outbox", "retry", "--topic", topic, "--dry-run", "-o", "json")
+    assert ([row["id"] for row in data(dry)], "2 messages would be marked" in dry.stderr) == (
+        [str(large), str(other)],
+        True,
+    )
+    assert conn.execute("SELECT FROM txbox.audit").rowcount == 0
+    assert [row["id"] for row in data(run("-o", "json", "outbox", "skip", str(large)))] == [str(large)]
+    assert run("outbox", "retry", "--error", "max.message.bytes", "--key", "b").exit_code == 0
+    assert conn.execute("SELECT command FROM txbox.audit ORDER BY at").fetchall() == [
+        ("outbox skip",),
+        ("outbox retry",),
+    ]
+    assert daemon("relay", "run", "--once").returncode == 0
+    assert topics.ids(topic) == [str(behind)]
+    assert [row["attempts"] for row in data(run("-o", "json", "outbox", "held"))] == [1]
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        (["retry"], 2),
+        (["retry", "no-id"], 2),
+        (["retry", "7"], 4),
+        (["skip", "--key", "a"], 4),
+        (["skip", "--topic", "t", "--name", "another"], 4),
+    ],
+)
+def test_wishes_for_nothing_say_so(run: Run, conn: psycopg.Connection, args: list[str], code: int):
+    assert run("outbox", *args).exit_code == code
+    assert conn.execute("SELECT FROM txbox.audit").rowcount == 0

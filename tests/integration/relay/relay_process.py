@@ -1,4 +1,4 @@
-"""A relay in a process of its own: python -m tests.integration.relay.relay_process DATABASE KAFKA."""
+"""A relay in a process of its own: python -m tests.integration.relay.relay_process DATABASE KAFKA [RETENTION]."""
 
 import sys
 
@@ -7,10 +7,11 @@ from txbox.daemon.log import configure
 from txbox.relay import Relay, RelayConfig
 
 
-def main(database: str, kafka: str) -> None:
+def main(database: str, kafka: str, retention: str = "0") -> None:
     configure(format="json")
     stop = Stop()
-    relay = Relay(Database(url=database), Kafka(bootstrap_servers=kafka), RelayConfig(batch=500), stop=stop)
+    config = RelayConfig(batch=500, retention=float(retention))
+    relay = Relay(Database(url=database), Kafka(bootstrap_servers=kafka), config, stop=stop)
     with stop.on_signals():
         relay.run()
 

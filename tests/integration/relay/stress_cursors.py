@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from txbox.daemon import Database, connect
-from txbox.relay.batch import Room, Row
+from txbox.relay.batch import Plan, Room, Row
 from txbox.relay.cursor import Cursor
 from txbox.relay.poll import SETTINGS, Poll, SequenceId
 
@@ -140,8 +140,9 @@ class GapAware:
         )
         self._poll.start(self.cursor)
 
-    def _admit(self, rows: Sequence[Row]) -> int:
-        return self._random.choice((len(rows), len(rows), len(rows) // 2))
+    def _admit(self, rows: Sequence[Row]) -> Plan:
+        taken = self._random.choice((len(rows), len(rows), len(rows) // 2))
+        return Plan(rows[:taken], (), taken)
 
 
 class LastSeq:

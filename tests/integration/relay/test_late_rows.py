@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from txbox.daemon import Database, connect
-from txbox.relay.batch import Room
+from txbox.relay.batch import Plan, Room
 from txbox.relay.cursor import Cursor
 from txbox.relay.ledger import Ledger
 from txbox.relay.poll import SETTINGS, Poll
@@ -24,7 +24,7 @@ def test_a_row_in_a_void_gap_raises_the_alarm_and_is_published(
         (facts.sequence_oid, facts.database_oid),
         batch=100,
         template="{aggregate}",
-        admit=len,
+        admit=lambda rows: Plan(rows, (), len(rows)),
         alarm=alarms.extend,
         clock=lambda: now[0],
     )

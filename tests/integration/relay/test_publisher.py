@@ -90,6 +90,19 @@ def test_a_message_that_kafka_refuses_holds_up_those_after_it_and_repeats_none(
     assert topics.ids(topic) == list(map(str, ids))
 
 
+def test_two_refused_together_hold_up_those_after_them_one_after_the_other(
+    publish: Publish, relay: Relay, topics: Topics
+) -> None:
+    topic = topics.make(cleanup_policy="compact")
+    good, bad = Message("Good", topic=topic, key="k"), Message("NoKey", topic=topic)
+    ids = publish(*[good] * 5, bad, *[good] * 5, bad, *[good] * 5)
+    assert str(ids[5]) in blocked(relay, times=3)
+    assert topics.ids(topic) == list(map(str, ids[:5]))
+    topics.configure(topic, "cleanup.policy", "delete")
+    eventually(lambda: relay.health.report().ready)
+    assert topics.ids(topic) == list(map(str, ids))
+
+
 def test_once_fails_at_a_message_that_cannot_be_published(
     publish: Publish, relay_once: RelayOnce, topics: Topics
 ) -> None:

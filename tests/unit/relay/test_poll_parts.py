@@ -7,7 +7,7 @@ from tests.unit.relay.rows import row
 from txbox.relay.batch import Room, Row
 from txbox.relay.cursor import Gap
 from txbox.relay.poll import _cut, _gap_parameters
-from txbox.relay.publisher import _size
+from txbox.relay.topics import _size
 
 
 def test_gaps_of_one_seq_go_as_singles_and_the_others_as_ranges():

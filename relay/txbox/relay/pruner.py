@@ -1,0 +1,93 @@
+"""The leader's pruning: a thread and a session of its own, so that no read or save ever waits for a batch."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final
+
+import psycopg
+
+from txbox.daemon import Backoff, Database, connect
+from txbox.relay.prune import SETTINGS, Stride, Sweep, pause
+
+__all__ = ["Pruner", "pruning"]
+
+#: seconds between walks; less where the retention itself is short
+_REST: Final = 10.0
+#: seconds to wait for a statement to be broken off
+_PATIENCE: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class Pruner:
+    """Deletes what is older than `retention` seconds for as long as it runs; `pruned` is told how many, each time."""
+
+    def __init__(self, database: Database, name: str, retention: float, pruned: Callable[[int], None]) -> None:
+        self._database, self._name = database, name
+        self._retention, self._pruned = retention, pruned
+        self._rest = min(_REST, max(retention / 10, 0.1))
+        self._backoff = Backoff(first=1.0, cap=60.0)
+        self._failures = 0
+        self._stopped = threading.Event()
+        self._conn: psycopg.Connection[Any] | None = None
+
+    def run(self) -> None:
+        """Prune until stopped. An error is logged and waited out: publishing does not depend on this."""
+        while not self._stopped.is_set():
+            try:
+                with closing(self._connect()) as self._conn:
+                    self._walk(Sweep(self._conn, self._database.schema, self._retention))
+            except psycopg.Error as error:
+                if not self._stopped.is_set():
+                    self._survive(error)
+            finally:
+                self._conn = None
+
+    def stop(self) -> None:
+        """Ask `run` to end, and break off the batch that is under way. From any thread."""
+        self._stopped.set()
+        conn = self._conn
+        if conn is not None and not conn.closed:
+            try:
+                conn.cancel_safe(timeout=_PATIENCE)
+            except psycopg.Error:  # a server that cannot be reached runs nothing for us
+                _log.debug("the pruning's statement could not be cancelled", exc_info=True)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return connect(psycopg.Connection[Any], self._database, f"prune {self._name}", SETTINGS)
+
+    def _walk(self, sweep: Sweep) -> None:
+        """Walk over the old rows, again and again. A new session begins at the first row: it may be another server."""
+        stride = Stride()
+        while not self._stopped.is_set():
+            found, took = sweep.batch(stride)
+            self._failures = 0
+            self._pruned(found.deleted)
+            stride = stride.after(found, took)
+            self._stopped.wait(max(self._rest, pause(took)) if stride.done else pause(took))
+
+    def _survive(self, error: psycopg.Error) -> None:
+        self._failures += 1
+        delay = self._backoff.delay(self._failures)
+        why = str(error).strip() or type(error).__name__
+        _log.warning("pruning again later", extra={"why": why, "in_seconds": round(delay, 2)})
+        self._stopped.wait(delay)
+
+
+@contextmanager
+def pruning(database: Database, name: str, retention: float, pruned: Callable[[int], None]) -> Iterator[None]:
+    """Prune for as long as the block lasts; a retention of 0 keeps everything."""
+    if not retention:
+        yield
+        return
+    pruner = Pruner(database, name, retention, pruned)
+    # A daemon: a process that is told to end does not wait for a session whose server has vanished.
+    thread = threading.Thread(target=pruner.run, name=f"txbox prune {name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        pruner.stop()
+        thread.join(_PATIENCE)
