@@ -3,10 +3,9 @@
 Where `relay.on_undeliverable` is `hold`, a row that Kafka refuses is held, and so is every later row of its key: they
 follow it. Rows of other keys flow. A row without a key has nobody behind it.
 
-    Kafka refuses it ──> refused ──a person wishes a retry──> tried ──acked──> gone, the next of the key is due
-                            ^                                  │ │
-                            └──────────refused again───────────┘ └─a person wishes a skip─> gone, the same
-    a row of its key ──> follows ──nothing stands before it──> due: tried likewise
+    refused   stays until a person wishes: a retry makes it due, a skip drops it
+    follows   stays until nothing of its key stands before it: then it is due
+    due       tried by the leader: gone once it was acked, refused if Kafka does not take it
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
