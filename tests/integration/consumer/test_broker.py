@@ -124,9 +124,11 @@ def test_the_lag_is_what_has_not_been_settled(broker: Broker, topics: Topics, pa
 
 def test_a_member_whose_instance_id_another_one_took_is_lost(kafka: Kafka, topics: Topics, partitioned: str) -> None:
     settings = consumer_settings(kafka, group=partitioned, session_timeout=6.0, instance_id="one")
-    first, second = (Broker(settings, [partitioned], lambda *_: None) for _ in range(2))
-    eventually(lambda: not first.fetch(1) and first.partitions)
-    with pytest.raises(BrokerLost):
-        eventually(lambda: second.fetch(1) or first.fetch(1))
-    second.close()
-    first.close()
+
+    def join() -> Broker:
+        return Broker(settings, [partitioned], lambda *_: None)
+
+    with closing(join()) as first:
+        eventually(lambda: not first.fetch(1) and first.partitions)
+        with closing(join()) as second, pytest.raises(BrokerLost):
+            eventually(lambda: second.fetch(1) or first.fetch(1))
