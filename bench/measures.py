@@ -92,7 +92,7 @@ _OUTBOX: Final = (
 
 def writers(on: Stage) -> list[Figure]:
     """A transaction with an outbox row in it against the same without."""
-    _run_pgbench(on, "-i", "-s", "20", "-q")
+    _run_pgbench(on, "-i", "-s", "50", "-q")
     figures = []
     for name, script, goal in (("TPC-B", _TPC_B, ">= 0.85"), ("one-row", _ONE_ROW, "")):
         ratio, with_outbox, without = alternate(
@@ -116,7 +116,7 @@ def writers(on: Stage) -> list[Figure]:
 
 def pruning(on: Stage) -> list[Figure]:
     """Writers while rows are pruned against the same without."""
-    _run_pgbench(on, "-i", "-s", "20", "-q")
+    _run_pgbench(on, "-i", "-s", "50", "-q")
     on.fill("orders", _PRUNED)
     on.conn.execute("DELETE FROM txbox.relay_cursor")
     on.conn.execute("INSERT INTO txbox.relay_cursor (name, tail) SELECT 'bench', max(seq) FROM txbox.outbox")
@@ -154,7 +154,7 @@ def _pgbench(on: Stage, script: str) -> float:
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
-        options = ("-n", "-s", "20", "-M", "prepared", "-c", "16", "-j", "2", "-T", str(_PGBENCH_SECONDS))
+        options = ("-n", "-s", "50", "-M", "prepared", "-c", "16", "-j", "2", "-T", str(_PGBENCH_SECONDS))
         told = _run_pgbench(on, *options, "-f", file.name)
     found = re.search(r"tps = ([\d.]+)", told)
     assert found, told

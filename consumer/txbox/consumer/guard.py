@@ -9,6 +9,7 @@ no other transaction has.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, Self
 
 from psycopg import Connection, Cursor
@@ -39,6 +40,7 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 _ENDS: Final = frozenset({"COMMIT", "END", "ABORT", "DISCARD"})
 
 
+@lru_cache(maxsize=512)  # a handler says the same few things over and over, and reading them costs as much as a metric
 def refusal(query: str) -> str | None:
     """Return which statement in `query` would end the transaction, None if none does."""
     for words in _statements(query):
