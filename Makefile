@@ -1,7 +1,6 @@
 # make demo, make test: the two commands. Each installs all that it needs into .venv first.
 PYTHON ?= python3
 BIN    := .venv/bin
-ROOMS  := schema outbox daemon relay consumer sandbox demo cli
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check lint format types imports drift bench soak mutants lock clean
