@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, Message
 
 from txbox.daemon import Meaning, meaning
-from txbox.relay.batch import Diverted, Room, Row
+from txbox.relay.batch import CREATED, ID, KEY, SIZE, TOPIC, Diverted, Room, Row
 from txbox.relay.cursor import Frontier
 
 __all__ = ["Failure", "Flight", "Flights"]
@@ -22,15 +22,18 @@ __all__ = ["Failure", "Flight", "Flights"]
 class Failure:
     """A message that Kafka did not take."""
 
-    message_id: str
+    #: which one it was, or several of which it is one: a delivery report does not bring the headers
+    message_ids: Sequence[str]
     topic: str
     error: KafkaError
 
 
 class Flight:
-    """One batch under way. `delivered` is librdkafka's callback for each of its messages."""
+    """One batch under way. `delivered` is librdkafka's callback, the same one for each of its messages.
 
-    __slots__ = ("_failed", "created", "departed", "frontier", "hold", "left", "messages", "size", "topics")
+    A callback of each message's own would know its id. But a hundred thousand would live at a time, and Python's
+    garbage collector go through them again and again: a tenth of what a message costs.
+    """
 
     def __init__(
         self,
@@ -42,23 +45,34 @@ class Flight:
         self.messages = self.left = len(rows)
         #: monotonic seconds
         self.departed = time.monotonic()
-        self.size = sum(row.size for row in rows)
+        self.size = sum(map(SIZE, rows))
         self.frontier = frontier
         #: rows to be written to outbox_held with the cursor
         self.hold = hold
-        #: for the metrics: when each row was written (milliseconds since 1970), and where it goes
-        self.created = [row.created for row in rows]
-        self.topics = [row.topic for row in rows]
+        #: for the metrics, and to know a message by: where each goes, and when it was written (milliseconds since 1970)
+        self.topics = list(map(TOPIC, rows))
+        self.created = list(map(CREATED, rows))
+        self.keys = list(map(KEY, rows))
+        self.ids = list(map(ID, rows))
         self._failed = failed
 
-    def delivered(self, message_id: str, error: KafkaError | None, message: Message | None) -> None:
+    def delivered(self, error: KafkaError | None, message: Message | None) -> None:
         """Count an ack. A message that failed is never counted: its batch does not arrive."""
         if error is None:
             self.left -= 1
         else:
             # Not `if message`: one without a payload is false. None: it came no further than librdkafka.
             topic = None if message is None else message.topic()
-            self._failed(Failure(message_id, topic or "", error))
+            self._failed(Failure(self._told_of(message), topic or "", error))
+
+    def _told_of(self, message: Message | None) -> list[str]:
+        """Return the ids of those messages that a report may speak of: it brings no headers to know one by."""
+        if message is None:
+            return self.ids
+        told = (message.topic(), message.key(), message.timestamp()[1])
+        each = zip(self.ids, self.topics, self.keys, self.created, strict=True)
+        alike = [id_ for id_, topic, key, at in each if (topic, None if key is None else key.encode(), at) == told]
+        return alike or self.ids
 
     def divert(self, row: Diverted) -> None:
         """Hold the flight's one message, which Kafka refused, and count it as arrived."""
@@ -114,4 +128,4 @@ class Flights:
     def _fail(self, failure: Failure) -> None:
         self.failure = self.failure or failure
         if meaning(failure.error) is Meaning.POISON:
-            self.refused.add(failure.message_id)
+            self.refused.update(failure.message_ids)

@@ -206,7 +206,7 @@ def _error_of(failure: Failure, refused: Collection[str]) -> RelayError:
     """Return what a delivery that failed means for the term."""
     match meaning(failure.error):
         case Meaning.POISON:
-            return Undeliverable(failure.message_id, failure.topic, failure.error.str(), refused)
+            return Undeliverable(failure.message_ids[0], failure.topic, failure.error.str(), refused)
         case Meaning.RETRY | Meaning.FATAL:
             # "Failed" only says that nobody knows: the message may be on the log. So it is read and sent again.
             return PublisherLost(failure.error.str())

@@ -110,12 +110,13 @@ class _Latency(Collector):
 
     def observe(self, topics: list[str], created: list[int], now: float) -> None:
         """Count rows written at `created` (milliseconds) as acked at `now` (seconds)."""
-        for topic in set(topics):
-            written = [at for at, of in zip(created, topics, strict=True) if of == topic]
+        alone = len(names := set(topics)) == 1
+        for topic in names:
+            written = created if alone else [at for at, of in zip(created, topics, strict=True) if of == topic]
             counts = self._counts.setdefault(topic, [0] * (len(_LATENCIES) + 1))
             self._sums[topic] = self._sums.get(topic, 0.0) + max(now * len(written) - sum(written) / 1000, 0.0)
             # Nearly sorted already. Those written at or after `now - bound` are within that bound.
-            written.sort()
+            written = sorted(written)
             outside = len(written)
             for n, bound in enumerate(_LATENCIES):
                 still_outside = bisect_left(written, (now - bound) * 1000)

@@ -11,7 +11,7 @@ from psycopg import Connection
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8
 
-from txbox.relay.batch import Admit, Batch, Plan, Room, Row
+from txbox.relay.batch import SEQ, SIZE, Admit, Batch, Plan, Room, Row
 from txbox.relay.cursor import Answer, Cursor, Frontier, Gap, Gaps, Holder, Question, Snapshot
 from txbox.relay.late import Voids
 from txbox.schema import Statements
@@ -109,7 +109,7 @@ class Poll:
             rows, _ = self._ask(question, room)
         cut = _cut(rows, room)
         self._labours = not cut and self._clock() - began > _LABOURS
-        return self._batch_of(question, Answer(seqs=[row.seq for row in rows], cut=cut, drawn=drawn), rows)
+        return self._batch_of(question, Answer(seqs=list(map(SEQ, rows)), cut=cut, drawn=drawn), rows)
 
     def saved(self, cursor: Cursor) -> None:
         """Nothing here depends on it."""
@@ -178,4 +178,4 @@ def _gap_parameters(gaps: Gaps) -> dict[str, list[Int8]]:
 
 def _cut(rows: Sequence[Row], room: Room) -> bool:
     """Return whether a limit may have ended the answer. Saying so of one that was not cut costs nothing but a poll."""
-    return len(rows) >= room.messages or sum(row.size for row in rows) >= room.size
+    return len(rows) >= room.messages or sum(map(SIZE, rows)) >= room.size

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from txbox.daemon import Kafka, Meaning, meaning, producer_settings
 from txbox.daemon.librdkafka import LOGGER
 from txbox.outbox.envelope import record_headers
-from txbox.relay.batch import Batch, Diverted, Plan, Reason, Room, Row
+from txbox.relay.batch import TOPIC, Batch, Diverted, Plan, Reason, Room, Row
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import PublisherLost, Undeliverable
 from txbox.relay.flights import Failure, Flight, Flights
@@ -90,7 +90,7 @@ class Publisher:
         Raises Undeliverable or TopicMissing if the first may not be sent at all, and all before it have arrived: they
         would be sent again each time that it is tried. Raises KafkaException.
         """
-        topics = {row.topic for row in rows}
+        topics = set(map(TOPIC, rows))
         self._topics.learn(topics)
         if self._flights.messages and self._trying:
             return Plan()
@@ -124,21 +124,14 @@ class Publisher:
         for row in batch.rows:
             _, topic, key, id_, type_, payload, headers, created, _ = row
             try:
-                produce(
-                    topic,
-                    payload,
-                    key,
-                    headers=record_headers(id_, type_, headers),
-                    timestamp=created,
-                    # A delivery report has no headers to know the message by.
-                    on_delivery=partial(delivered, id_),
-                )
+                # By position: names would make a dict for each message.
+                produce(topic, payload, key, -1, delivered, None, created, record_headers(id_, type_, headers))
             except (BufferError, KafkaException) as error:
-                self._produce_again(row, partial(delivered, id_), error, alone=self._trying)
+                self._produce_again(row, delivered, error, alone=self._trying)
 
     def examine(self, rows: Sequence[Row]) -> dict[int, str]:
         """Return why rows may not be sent, by seq; their topics are looked up anew. Raises KafkaException."""
-        topics = {row.topic for row in rows}
+        topics = set(map(TOPIC, rows))
         self._topics.forget(topics)
         self._topics.learn(topics)
         found = {row.seq: self._topics.obstacle(row) for row in rows}

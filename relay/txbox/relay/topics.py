@@ -11,7 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from txbox.daemon import Kafka, admin_settings
 from txbox.outbox.envelope import record_headers
-from txbox.relay.batch import Row
+from txbox.relay.batch import SIZE, Row
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import TopicMissing, Undeliverable
 
@@ -70,7 +70,7 @@ class Topics:
         """Return whether there is surely no obstacle to any row; `names` are their topics. One look at all together."""
         if not names <= self.limits.keys():
             return False
-        return self._compressed or max(row.size for row in rows) + _HEADERS < self.least(names, 0)
+        return self._compressed or max(map(SIZE, rows)) + _HEADERS < self.least(names, 0)
 
     def obstacle(self, row: Row) -> Undeliverable | TopicMissing | None:
         """Return why a row may not be sent, as far as that is known before it is tried."""

@@ -47,6 +47,7 @@ def test_a_missing_topic_holds_up_what_comes_after_it_until_it_is_made(
     assert missing in blocked(relay, times=3)
     assert topics.ids(there) == list(map(str, before))
     topics.make(".missing")
+    eventually(lambda: topics.count(missing) >= 2 and topics.count(there) >= 4)
     eventually(lambda: relay.health.report().ready)
     assert topics.ids(missing) == [str(after[0]), str(after[2])]
     assert topics.ids(there) == list(map(str, [*before, after[1]]))
@@ -71,6 +72,7 @@ def test_a_message_too_large_for_its_topic_holds_up_those_after_it_and_repeats_n
     assert "100,000" in blocked(relay, times=4)
     assert topics.ids(topic) == list(map(str, ids[:50]))
     topics.configure(topic, "max.message.bytes", "300000")
+    eventually(lambda: topics.count(topic) >= len(ids))
     eventually(lambda: relay.health.report().ready)
     assert topics.ids(topic) == list(map(str, ids))
 
@@ -86,6 +88,7 @@ def test_a_message_that_kafka_refuses_holds_up_those_after_it_and_repeats_none(
     labels = {"topic": topic, "code": "INVALID_RECORD"}
     assert relay.registry.get_sample_value("txbox_relay_failures_total", labels)
     topics.configure(topic, "cleanup.policy", "delete")
+    eventually(lambda: topics.count(topic) >= len(ids))
     eventually(lambda: relay.health.report().ready)
     assert topics.ids(topic) == list(map(str, ids))
 
@@ -99,6 +102,7 @@ def test_two_refused_together_hold_up_those_after_them_one_after_the_other(
     assert str(ids[5]) in blocked(relay, times=3)
     assert topics.ids(topic) == list(map(str, ids[:5]))
     topics.configure(topic, "cleanup.policy", "delete")
+    eventually(lambda: topics.count(topic) >= len(ids))
     eventually(lambda: relay.health.report().ready)
     assert topics.ids(topic) == list(map(str, ids))
 

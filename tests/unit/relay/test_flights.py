@@ -1,14 +1,17 @@
 """How far everything has arrived."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tests.unit.relay.rows import TIMED_OUT, Delivered, frontier_at, row
-from txbox.relay.batch import Room
-from txbox.relay.flights import Flight, Flights
+from txbox.relay.batch import Room, Row
+from txbox.relay.flights import Failure, Flight, Flights
 
 ACKED: Any = Delivered()
+INVALID = KafkaError(KafkaError.INVALID_RECORD)
 
 
 @pytest.fixture
@@ -26,17 +29,17 @@ def landed(flights: Flights) -> list[int]:
 
 def test_batch_has_arrived_when_each_of_its_messages_is_acked(flights: Flights):
     flight = depart(flights, 2, rows=2)
-    flight.delivered("id", None, ACKED)
+    flight.delivered(None, ACKED)
     assert landed(flights) == []
-    flight.delivered("id", None, ACKED)
+    flight.delivered(None, ACKED)
     assert landed(flights) == [2]
 
 
 def test_batch_waits_for_those_before_it(flights: Flights):
     first, second = depart(flights, 1), depart(flights, 2)
-    second.delivered("id", None, ACKED)
+    second.delivered(None, ACKED)
     assert landed(flights) == []
-    first.delivered("id", None, ACKED)
+    first.delivered(None, ACKED)
     assert landed(flights) == [1, 2]
 
 
@@ -44,34 +47,57 @@ def test_batch_without_rows_carries_its_cursor_behind_those_before_it(flights: F
     first = depart(flights, 1)
     depart(flights, 2, rows=0)
     assert landed(flights) == []
-    first.delivered("id", None, ACKED)
+    first.delivered(None, ACKED)
     assert landed(flights) == [1, 2]
 
 
 def test_message_that_failed_keeps_its_batch_and_all_after_it_from_arriving(flights: Flights):
     first, second = depart(flights, 2, rows=2), depart(flights, 3)
-    first.delivered("id", None, ACKED)
-    first.delivered("id", TIMED_OUT, ACKED)
-    second.delivered("id", None, ACKED)
+    first.delivered(None, ACKED)
+    first.delivered(TIMED_OUT, ACKED)
+    second.delivered(None, ACKED)
     assert landed(flights) == []
 
 
-def test_first_failure_is_the_one_that_is_told(flights: Flights):
-    flight = depart(flights, 2, rows=2)
-    for message_id in ("first", "second"):
-        flight.delivered(message_id, TIMED_OUT, ACKED)
+def fail(flights: Flights, rows: Sequence[Row], *failed: object, error: KafkaError = TIMED_OUT) -> Failure:
+    """Let messages of one batch fail; return what is told of it."""
+    flight = flights.depart(rows, frontier_at(len(rows)))
+    for message in failed:
+        flight.delivered(error, message)  # type: ignore[arg-type]
     assert flights.failure is not None
-    assert (flights.failure.message_id, flights.failure.topic) == ("first", "orders")
+    return flights.failure
+
+
+def test_first_failure_is_the_one_that_is_told(flights: Flights):
+    first, second = row(1, created=1), row(2, created=2)
+    assert fail(flights, [first, second], Delivered(first), Delivered(second)) == Failure(["id-1"], "orders", TIMED_OUT)
+
+
+def test_message_that_failed_is_known_by_what_its_report_brings(flights: Flights):
+    rows = [row(1, topic="a", created=7), row(2, topic="b", created=7), row(3, created=8)._replace(key=None)]
+    for one in rows:
+        assert fail(Flights(Room(9, 999)), rows, Delivered(one)).message_ids == [one.id]
+    assert fail(flights, rows, Delivered(rows[2]), error=INVALID).message_ids == ["id-3"]
+    assert flights.refused == {"id-3"}
+
+
+def test_all_that_may_have_failed_are_suspects(flights: Flights):
+    """Those alike; or the whole batch, of a message that came no further than librdkafka, or that is none of these."""
+    alike = [row(1, created=7), row(2, created=7), row(3, created=8)]
+    assert fail(Flights(Room(9, 999)), alike, Delivered(alike[1])).message_ids == ["id-1", "id-2"]
+    assert fail(Flights(Room(9, 999)), alike, Delivered(row(4, created=9))).message_ids == ["id-1", "id-2", "id-3"]
+    fail(flights, alike, None, error=INVALID)
+    assert flights.refused == {"id-1", "id-2", "id-3"}
 
 
 def test_room_is_taken_until_all_before_have_arrived(flights: Flights):
     first, second = depart(flights, 3, rows=3), depart(flights, 5, rows=2)
     for _ in range(2):
-        second.delivered("id", None, ACKED)
+        second.delivered(None, ACKED)
     assert landed(flights) == []
     assert flights.room == Room(95, 1000 - 5 * 5)
     for _ in range(3):
-        first.delivered("id", None, ACKED)
+        first.delivered(None, ACKED)
     assert landed(flights) == [3, 5]
     assert flights.room == Room(100, 1000)
     assert flights.messages == 0
