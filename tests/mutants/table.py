@@ -23,6 +23,12 @@ _CURSOR = "relay/txbox/relay/cursor.py"
 _POLL = "relay/txbox/relay/poll.sql"
 #: the walks alone: Hypothesis would look for the shortest way to each fault, for minutes
 _MACHINE = "tests/unit/relay/test_cursor_machine.py -k random_interleavings"
+_SOURCE = "relay/txbox/relay/poll.py"
+_HOLDING = "relay/txbox/relay/holding.py"
+_HELD = "tests/integration/relay/test_held.py"
+_STEPS = "tests/integration/relay/test_poll_steps.py"
+_LIMITS = "tests/integration/relay/test_cursor_limits.py"
+_PLANS = f"{_LIMITS} -k planner"
 _FACTS = "tests/integration/relay/test_cursor_facts.py"
 _LEDGER = "tests/integration/relay/test_ledger.py"
 _PRUNE = "relay/txbox/relay/prune.sql"
@@ -85,6 +91,46 @@ MUTANTS = (
         "AND l.relation = %(sequence)s",
         "AND l.relation = '{schema}.outbox'::regclass AND %(sequence)s > 0",
         _FACTS,
+    ),
+    Mutant(
+        "the rows are read before the holders, as in one snapshot",
+        _SOURCE,
+        """        if self._frontier.groups and self._clock() >= self._holders_due:
+            self._frontier = self._frontier.observe(self._read_holders())
+        drawn = self._read_drawn() if self._labours else 0
+        question = self._frontier.question()
+        began = self._clock()
+        rows, snapshot = self._ask(question, room)
+""",
+        """        drawn = self._read_drawn() if self._labours else 0
+        question = self._frontier.question(everything=True)
+        began = self._clock()
+        rows, snapshot = self._ask(question, room)
+        self._frontier = self._frontier.observe(self._read_holders())
+""",
+        _STEPS,
+    ),
+    Mutant("the outbox may be read as a whole", _SOURCE, '"enable_seqscan": "off"', '"enable_seqscan": "on"', _PLANS),
+    Mutant(
+        "all that lies above the tail may be read",
+        _SOURCE,
+        '"enable_bitmapscan": "off"',
+        '"enable_bitmapscan": "on"',
+        _PLANS,
+    ),
+    Mutant(
+        "the rows of an open transaction are passed over at each poll",
+        _SOURCE,
+        "self._labours = not cut and self._clock() - began > _LABOURS",
+        "self._labours = False",
+        f"{_LIMITS} -k million",
+    ),
+    Mutant(
+        "a gap is asked for as long as its holder is there",
+        _CURSOR,
+        "return self.asked and bool(self.holders)",
+        "return False and bool(self.holders)",
+        f"{_LIMITS} -k hundred",
     ),
     Mutant(
         "a waiter takes somebody else's transaction id for its own",
@@ -164,6 +210,29 @@ MUTANTS = (
         "        return handlers.get(type_of(record), handlers.get(None))\n",
         "        return handlers.get(type_of(record), next(iter(handlers.values())))\n",
         "tests/unit/consumer tests/integration/consumer/test_runner.py",
+    ),
+    Mutant("all keys are free when one row left", _HOLDING, "self.keys -= free", "self.keys.clear()", _HELD),
+    Mutant(
+        "nothing is due behind a row that came late",
+        _HOLDING,
+        "            self._pass_on(keys_of(rows))\n            self._ledger.save(cursor)\n",
+        "            self._ledger.save(cursor)\n",
+        _HELD,
+    ),
+    Mutant(
+        "the cursor passes rows that are not held yet",
+        _HOLDING,
+        '        with self._ledger.mine():\n            added = self._run(\n                "keep",\n',
+        "        self._ledger.save(cursor)\n"
+        '        with self._ledger.mine():\n            added = self._run(\n                "keep",\n',
+        _HELD,
+    ),
+    Mutant(
+        "rows are held and deleted whoever leads",
+        "relay/txbox/relay/ledger.sql",
+        "WHERE name = %(name)s AND epoch = %(epoch)s\nFOR UPDATE",
+        "WHERE name = %(name)s AND %(epoch)s > 0\nFOR UPDATE",
+        _HELD,
     ),
     Mutant("pruning over gaps", _PRUNE, "least(tail + 1, lower(gaps))", "tail + 1", _PRUNED),
     Mutant("pruning above the tail", _PRUNE, "least(tail + 1, ", "least(tail + 2, ", _PRUNED),
