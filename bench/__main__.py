@@ -7,7 +7,7 @@ from pathlib import Path
 
 import confluent_kafka
 
-from bench import measures
+from bench import consumer, relay, writers
 from bench.figures import Figure, show
 from bench.stage import stage
 
@@ -15,10 +15,14 @@ from bench.stage import stage
 def main(chosen: list[str]) -> int:
     """Run all measurements, or those that are named; return 1 if a goal was missed."""
     all_ = {
-        "drain": measures.drain,
-        "writers": measures.writers,
-        "batches": measures.batches,
-        "pruning": measures.pruning,
+        "drain": relay.drain,
+        "open": relay.open_transactions,
+        "latency": relay.latency,
+        "backlog": relay.backlog,
+        "idle": relay.idle,
+        "writers": writers.writers,
+        "pruning": writers.pruning,
+        "batches": consumer.batches,
     }
     figures: list[Figure] = []
     with stage() as on:

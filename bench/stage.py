@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -38,6 +40,11 @@ class Stage:
         admin.create_topics([NewTopic(name, 6, 1)])[name].result(timeout=30)
         return name
 
+    @property
+    def where(self) -> dict[str, str]:
+        """What work needs to know of the servers."""
+        return {"database_url": self.servers.database_url, "bootstrap_servers": self.servers.bootstrap_servers}
+
     def fill(self, topic: str, messages: int) -> None:
         """Replace the outbox's rows by `messages` others, as a table in rest: vacuumed, checkpointed."""
         self.conn.execute("TRUNCATE txbox.outbox")
@@ -56,6 +63,32 @@ class Stage:
         """Return the one value of a query."""
         with self.conn.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(query.encode()).fetchone()
+
+    def statements(self) -> int:
+        """Return how many statements this database has run so far."""
+        self.conn.execute("SELECT pg_stat_force_next_flush()")
+        query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+        return int(self.scalar(query))
+
+    @contextmanager
+    def transaction(self, *statements: str) -> Iterator[None]:
+        """Keep a transaction open for as long as the block lasts, and roll it back."""
+        with psycopg.connect(self.servers.database_url) as conn:
+            for statement in statements:
+                conn.execute(statement.encode())
+            yield
+            conn.rollback()
+
+    def pgbench(self, *options: object, script: str = "") -> str:
+        """Run pgbench, with a script of its own if there is one; return what it printed."""
+        url = urlsplit(self.servers.database_url)
+        where = ("-h", url.hostname, "-p", url.port, "-U", url.username, url.path.removeprefix("/"))
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
+            file.write(script)
+            file.flush()
+            scripts = ("-f", file.name) if script else ()
+            command = [self.sandbox.postgres.program("pgbench"), *options, *scripts, *where]
+            return subprocess.run(list(map(str, command)), capture_output=True, check=True, text=True).stdout
 
     def work(self, what: str, /, **arguments: object) -> dict[str, float]:
         """Run one piece of work (`what`) of `bench.work` in a process of its own; return what it measured."""

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,11 @@ import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 
 from txbox.consumer import Consumer, ConsumerConfig, Received, Runner
-from txbox.daemon import Database, Kafka, producer_settings
+from txbox.daemon import Database, Kafka, Stop, producer_settings
 from txbox.outbox.envelope import record_headers
 from txbox.relay import Relay, RelayConfig
 
-__all__ = ["consume", "raw_producer", "relay"]
+__all__ = ["consume", "idle", "latency", "raw_producer", "relay"]
 
 Result = dict[str, float]
 
@@ -29,6 +30,7 @@ def measured(messages: int, result: Result) -> Iterator[None]:
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     result |= {"per_second": messages / seconds, "cpu_us": cpu / messages * 1e6, "seconds": seconds}
+    result |= {"max_rss_mb": after.ru_maxrss / 1024}  # Linux counts kilobytes
 
 
 def relay(*, database_url: str, bootstrap_servers: str, name: str, messages: str) -> Result:
@@ -38,6 +40,39 @@ def relay(*, database_url: str, bootstrap_servers: str, name: str, messages: str
     with measured(int(messages), result):
         daemon.run(once=True)
     return result
+
+
+def latency(*, database_url: str, bootstrap_servers: str, name: str, messages: str) -> Result:
+    """Publish what comes until so many messages were acked; milliseconds from each one's created_at to its ack."""
+    result: Result = {}
+    stop, taken = Stop(), list[float]()
+    daemon = Relay(
+        Database(url=database_url), Kafka(bootstrap_servers=bootstrap_servers), RelayConfig(name=name), stop=stop
+    )
+    count = daemon._metrics.acked  # noqa: SLF001  # its histogram is too coarse
+
+    def acked(topics: list[str], created: list[int], now: float) -> None:
+        count(topics, created, now)
+        taken.extend(now * 1000 - at for at in created)
+        if len(taken) >= int(messages):
+            stop.request()
+
+    daemon._metrics.acked = acked  # type: ignore[method-assign]  # noqa: SLF001
+    with measured(int(messages), result):
+        daemon.run()
+    taken.sort()
+    return result | {"p50_ms": taken[len(taken) // 2], "p99_ms": taken[len(taken) * 99 // 100]}
+
+
+def idle(*, database_url: str, bootstrap_servers: str, name: str, seconds: str) -> Result:
+    """Lead for so many seconds with nothing to publish."""
+    result: Result = {}
+    daemon = Relay(Database(url=database_url), Kafka(bootstrap_servers=bootstrap_servers), RelayConfig(name=name))
+    with measured(1, result):
+        timer = threading.Timer(float(seconds), daemon.stop)
+        timer.start()
+        daemon.run()
+    return result | {"cpu_ms_per_second": result["cpu_us"] / 1000 / result["seconds"]}
 
 
 def raw_producer(*, bootstrap_servers: str, topic: str, messages: str, size: str) -> Result:
@@ -101,7 +136,9 @@ def consume(
     return result
 
 
-_WORK: dict[str, Callable[..., Result]] = {"relay": relay, "raw_producer": raw_producer, "consume": consume}
+_WORK: dict[str, Callable[..., Result]] = {
+    work.__name__: work for work in (relay, latency, idle, raw_producer, consume)
+}
 
 if __name__ == "__main__":
     arguments = dict(argument.split("=", 1) for argument in sys.argv[2:])
