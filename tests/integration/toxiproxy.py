@@ -124,7 +124,7 @@ class Toxiproxy:
     def running(cls) -> Iterator["Toxiproxy"]:
         """Start one, and kill it at the end. Raises NoToxiproxy."""
         [port] = free_ports(1)
-        command = [program(), "-host", "127.0.0.1", "-port", str(port)]
+        command = [str(program()), "-host", "127.0.0.1", "-port", str(port)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             try:
                 eventually(lambda: is_listening(port))
