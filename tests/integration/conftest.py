@@ -1,6 +1,7 @@
 """What integration tests share: topics, rows in the outbox, a relay that runs once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -8,6 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.integration.topics import Topics
+from tests.integration.toxiproxy import NoToxiproxy, Proxy, Toxiproxy
 from txbox.daemon import Database, Kafka
 from txbox.outbox import Message, Outbox
 from txbox.relay import Relay, RelayConfig
@@ -64,3 +66,20 @@ def sandbox(txbox_sandbox: Sandbox | None) -> Sandbox:
     if txbox_sandbox is None:
         pytest.skip("the servers are not ours to stop")
     return txbox_sandbox
+
+
+@pytest.fixture(scope="session")
+def toxiproxy() -> Iterator[Toxiproxy]:
+    """The session's toxiproxy-server."""
+    try:
+        with Toxiproxy.running() as server:
+            yield server
+    except NoToxiproxy as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgres_link(toxiproxy: Toxiproxy, database: Database) -> Iterator[Proxy]:
+    """A way to the test's PostgreSQL that can be cut."""
+    with toxiproxy.proxy(urlsplit(database.url).port or 5432) as proxy:
+        yield proxy

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_from_env, secret_from
 from txbox.consumer import ConsumerConfig
 from txbox.daemon import Database, Http, Kafka
-from txbox.relay import RelayConfig
+from txbox.relay import RelayConfig, UnfitWait
 
 __all__ = ["State", "Values", "settings"]
 
@@ -128,8 +128,11 @@ class Values:
         return Kafka(bootstrap_servers=servers, client={**state.file.get(CLIENT, {}), **client_from_env()})
 
     def relay(self) -> RelayConfig:
-        """Return what is set about the relay."""
-        return RelayConfig(**self._section("relay"))
+        """Return what is set about the relay. Raises click.UsageError if a value is out of its range."""
+        try:
+            return RelayConfig(**self._section("relay"))
+        except UnfitWait as error:
+            raise click.UsageError(str(error)) from error
 
     def consumer(self) -> ConsumerConfig:
         """Return what is set about the consumer."""

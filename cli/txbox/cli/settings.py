@@ -142,14 +142,14 @@ _TABLE: Final = (
         key="relay.poll_min",
         flag="--poll-min",
         default=_seconds.show(_relay.poll_min),
-        help="Wait between polls while rows come.",
+        help="Wait between polls while rows come, from 1ms.",
         type=_seconds,
     ),
     Setting(
         key="relay.poll_max",
         flag="--poll-max",
         default=_seconds.show(_relay.poll_max),
-        help="Longest wait between polls when none come.",
+        help="Longest wait between polls when none come, to 10s.",
         type=_seconds,
     ),
     Setting(

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final, Self
 
-from psycopg import Connection, Cursor
+from psycopg import Cursor
 from psycopg.abc import Query
 from psycopg.sql import Composable
 
 from txbox.consumer.errors import TransactionControl
+from txbox.daemon import Link
 
 __all__ = ["GuardedConnection", "refusal"]
 
@@ -106,8 +107,8 @@ class _GuardedCursor(Cursor[Any]):
             raise TransactionControl(refused)
 
 
-class GuardedConnection(Connection[Any]):
-    """A psycopg connection that, inside `guarding`, lets nobody end the transaction."""
+class GuardedConnection(Link[Any]):
+    """A connection that, inside `guarding`, lets nobody end the transaction."""
 
     guarded = False
 

@@ -111,7 +111,9 @@ class Runner:
         # its session once it has been silent for longer than any handler may take.
         silent = str(int((self._config.handler_timeout + 5) * 1000))
         settings = {"idle_in_transaction_session_timeout": silent, "default_transaction_isolation": "read committed"}
-        return connect(GuardedConnection, self._database, f"consumer {self._consumer.name}", settings)
+        conn = connect(GuardedConnection, self._database, f"consumer {self._consumer.name}", settings)
+        conn.patience = max(conn.patience, self._config.handler_timeout + 5)  # a handler may set its own limits
+        return conn
 
     def _ready(self) -> None:
         self.health.set("database", True)

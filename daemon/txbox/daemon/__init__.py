@@ -6,7 +6,7 @@ from txbox.daemon.failpoint import POINTS, failpoint
 from txbox.daemon.health import Check, Health, Report
 from txbox.daemon.http import Http, serving
 from txbox.daemon.kafka import Kafka, Meaning, admin_settings, consumer_settings, meaning, producer_settings
-from txbox.daemon.postgres import Database, connect
+from txbox.daemon.postgres import Database, Link, connect
 from txbox.daemon.stop import Stop
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Health",
     "Http",
     "Kafka",
+    "Link",
     "Meaning",
     "PortTaken",
     "RefusedSetting",

@@ -1,19 +1,24 @@
 """Connections to Postgres that notice when the other end is gone."""
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import Row
 
-__all__ = ["Database", "connect"]
+__all__ = ["Database", "Link", "connect"]
 
 C = TypeVar("C", bound=psycopg.Connection[Any])
+R = TypeVar("R")
 
 # A peer that vanished without a word (power, firewall) is noticed after 5 + 3 x 2 s; data that is not acknowledged,
-# after 10 s. Both bound how long a leader can believe in a session that is lost.
+# after 10 s: by us, and by the server, which else would keep a lost session's locks for two hours.
 _PATIENCE: Final = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -22,6 +27,14 @@ _PATIENCE: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_SERVERS_PATIENCE: Final = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
+#: seconds beyond statement_timeout, after which even that a statement was broken off would have been heard
+_GRACE: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +44,53 @@ class Database:
     #: libpq's URL or key=value form; empty takes PGHOST, PGDATABASE and their like
     url: str
     schema: str = "txbox"
-    #: seconds
+    #: seconds; 0 for none, and then nothing but TCP tells that a server is gone
     statement_timeout: float = 30.0
+
+
+class Link(psycopg.Connection[Row]):
+    """A connection on which nobody waits without end: a server that is silent for `patience` seconds is given up.
+
+    A proxy, a mesh or a frozen server acknowledges what it never answers: keepalives notice nothing.
+    """
+
+    #: seconds of silence; each byte begins them anew
+    patience: float = math.inf
+
+    def wait(self, gen: PQGen[R], *args: Any, **kwargs: Any) -> R:
+        """Run an operation to its end. Raises psycopg.OperationalError; the connection is closed then."""
+        return super().wait(self._heard(gen), *args, **kwargs)
+
+    def _heard(self, gen: PQGen[R]) -> PQGen[R]:
+        """Run `gen` for as long as something comes or goes; psycopg looks several times a second."""
+        try:
+            want = next(gen)
+            last = time.monotonic()
+            while True:
+                ready = yield want
+                now = time.monotonic()
+                if ready:
+                    last = now
+                elif now - last > self.patience:
+                    self.pgconn.finish()
+                    raise psycopg.OperationalError(f"the server has not answered for {now - last:.0f} s")
+                want = gen.send(ready)
+        except StopIteration as end:
+            result: R = end.value
+            return result
 
 
 def connect(kind: type[C], database: Database, name: str, settings: Mapping[str, str] | None = None) -> C:
     """Return an autocommit connection of class `kind` with `settings` in force; `name` is its application_name.
 
     Autocommit, so that a transaction is open only where the code says so. What the URL itself says of time-outs and
-    keepalives wins over ours. Raises psycopg.OperationalError.
+    keepalives wins over ours. A `Link` outwaits any statement a little. Raises psycopg.OperationalError.
     """
     own = {**_PATIENCE, "application_name": f"txbox {name}", **conninfo_to_dict(database.url)}
     conn = kind.connect(make_conninfo("", **own), autocommit=True)
+    if isinstance(conn, Link) and database.statement_timeout:
+        conn.patience = database.statement_timeout + _GRACE
     timeout = str(int(database.statement_timeout * 1000))
-    for key, value in {"statement_timeout": timeout, **(settings or {})}.items():
+    for key, value in {"statement_timeout": timeout, **_SERVERS_PATIENCE, **(settings or {})}.items():
         conn.execute(sql.SQL("SET {} = {}").format(sql.Identifier(key), sql.Literal(value)))
     return conn

@@ -12,6 +12,7 @@ from txbox.relay.errors import (
     TopicMissing,
     Undeliverable,
     UnfitSequence,
+    UnfitWait,
     WrongCluster,
 )
 from txbox.relay.relay import Relay
@@ -33,5 +34,6 @@ __all__ = [
     "TopicMissing",
     "Undeliverable",
     "UnfitSequence",
+    "UnfitWait",
     "WrongCluster",
 ]

@@ -1,20 +1,28 @@
 """What can be set about a relay."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from txbox.relay.errors import UnfitWait
 
 __all__ = ["RelayConfig"]
 
 
+#: Seconds. A shorter wait would only keep a core busy. In a longer one the leader is silent: after 20 s of that its
+#: session ends, after 60 s /livez fails.
+_SHORTEST: Final = 0.001
+_LONGEST: Final = 10.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayConfig:
-    """Defaults are those of the command line. Durations are seconds, sizes bytes."""
+    """Defaults are those of the command line. Durations are seconds, sizes bytes. Raises UnfitWait."""
 
     #: whose cursor; relays of one name take turns, relays of two names each publish everything
     name: str = "default"
     #: rows a statement; 2000 fit into a core's cache, 5000 cost a quarter more CPU a message
     batch: int = 2000
-    #: wait after a poll that found rows, and the longest one after polls that found none
+    #: wait after a poll that found rows, and the longest one after polls that found none: from 1 ms to 10 s
     poll_min: float = 0.001
     poll_max: float = 0.050
     #: how far to publish ahead of Kafka's acks
@@ -35,3 +43,7 @@ class RelayConfig:
     partitions: int = 6
     #: -1: the broker's default
     replication: int = -1
+
+    def __post_init__(self) -> None:
+        if not _SHORTEST <= self.poll_min <= self.poll_max <= _LONGEST:
+            raise UnfitWait(self.poll_min, self.poll_max, _SHORTEST, _LONGEST)

@@ -1,6 +1,7 @@
 """What can keep a relay from publishing.
 
 RelayError
+├── UnfitWait           a setting is out of its range; told at the start
 ├── the relay waits, says so in /readyz and the log, and tries again
 │   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
 │   ├── TopicMissing    a message's topic does not exist and may not be made
@@ -24,12 +25,23 @@ __all__ = [
     "TopicMissing",
     "Undeliverable",
     "UnfitSequence",
+    "UnfitWait",
     "WrongCluster",
 ]
 
 
 class RelayError(Exception):
     """A relay cannot publish."""
+
+
+class UnfitWait(RelayError):
+    """relay.poll_min or relay.poll_max is out of its range."""
+
+    def __init__(self, shortest: float, longest: float, least: float, most: float) -> None:
+        super().__init__(
+            f"relay.poll_min is {shortest:g} s and relay.poll_max {longest:g} s: set the first to at least {least:g} s "
+            f"and not above the second, the second to at most {most:g} s"
+        )
 
 
 class Undeliverable(RelayError):

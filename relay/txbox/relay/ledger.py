@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row, tuple_row
 
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Link, connect
 from txbox.relay.cursor import Cursor, Gap
 from txbox.relay.errors import AnotherLeader, Superseded
 from txbox.relay.guards import Facts, Stored, check
@@ -21,9 +21,11 @@ _SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         # A cursor that is a little behind repeats rows, it loses none: no save waits for a synchronous standby.
         "synchronous_commit": "local",
-        # A leader that is frozen (SIGSTOP, a paused machine) keeps its session: its kernel still answers the server.
-        # One that lives is never silent for longer than a few seconds.
+        # A leader that is frozen (SIGSTOP, a paused machine), or behind a proxy that swallows what it says, keeps its
+        # session: a kernel still answers the server. One that lives is never silent for longer than a few seconds.
         "idle_session_timeout": "20s",
+        # The same within a transaction, as when rows are held: there the other one does not count.
+        "idle_in_transaction_session_timeout": "20s",
     }
 )
 
@@ -42,7 +44,7 @@ class Ledger:
     @classmethod
     def open(cls, database: Database, name: str, settings: Mapping[str, str]) -> Self:
         """Return a ledger on a new session. Raises psycopg.OperationalError."""
-        conn = connect(Connection[Any], database, f"relay {name}", {**_SETTINGS, **settings})
+        conn = connect(Link[Any], database, f"relay {name}", {**_SETTINGS, **settings})
         return cls(conn, database, name)
 
     def inspect(self) -> Facts:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from txbox.daemon import Backoff, Database, connect
+from txbox.daemon import Backoff, Database, Link, connect
 from txbox.relay.prune import SETTINGS, Stride, Sweep, pause
 
 __all__ = ["Pruner", "pruning"]
@@ -56,7 +56,7 @@ class Pruner:
                 _log.debug("the pruning's statement could not be cancelled", exc_info=True)
 
     def _connect(self) -> psycopg.Connection[Any]:
-        return connect(psycopg.Connection[Any], self._database, f"prune {self._name}", SETTINGS)
+        return connect(Link[Any], self._database, f"prune {self._name}", SETTINGS)
 
     def _walk(self, sweep: Sweep) -> None:
         """Walk over the old rows, again and again. A new session begins at the first row: it may be another server."""

@@ -75,30 +75,35 @@ class Relay:
         """
         while not self._stop.requested:
             try:
-                with closing(Ledger.open(self._database, self._config.name, SETTINGS)) as ledger:
-                    facts = self._stand_by(ledger, once=once)
-                    if facts is not None:
-                        self._lead(ledger, facts, once=once)
+                self._serve(once=once)
                 if once:
                     return
             except _SURVIVED as error:
                 if once and not self._holds(error):
                     raise
                 self._survive(error)
+
+    def _serve(self, *, once: bool) -> None:
+        """Stand by, then lead, on one session."""
+        with closing(Ledger.open(self._database, self._config.name, SETTINGS)) as ledger:
+            try:
+                facts = self._stand_by(ledger, once=once)
+                if facts is not None:
+                    self._lead(ledger, facts, once=once)
             finally:
-                self._follow()
+                self._follow()  # before the session ends and frees the lead: no two say at once that they have it
 
     def _stand_by(self, ledger: Ledger, *, once: bool) -> Facts | None:
         """Wait for the lead; return what the database is like when we have it, None when asked to stop before."""
         facts = ledger.inspect()
         self._metrics.schema_version.set(ledger.schema_version)
-        self.health.set("database", True)
         waited = False
         while not ledger.lock():
             if once:
                 raise AnotherLeader(self._config.name)
             if not waited:
                 _log.info("standing by, another relay leads", extra={"relay": self._config.name})
+                self.health.set("database", True)
                 self.health.set("kafka", True, "a standby does not use it")
                 self.health.set("publishing", True, "another relay publishes")
             waited = True
@@ -118,6 +123,7 @@ class Relay:
         self._metrics.leader.set(1)
         self._metrics.epoch.set(ledger.epoch)
         self._metrics.outlook(*ledger.outlook(cursor.tail))  # each term: one that is held up at once never comes to it
+        self.health.set("database", True)  # not before: a lock of somebody's may hold up the cursor's row or the outbox
         holding = Holding(ledger, self._database.schema)
         self._metrics.held.set(holding.count)
         publisher = Publisher(self._kafka, self._config, self._suspects, holding.keys, self._kafka_is)
@@ -164,6 +170,15 @@ class Relay:
         """Return whether nobody needs to do anything now: what is refused once more, alone, will be held."""
         return isinstance(error, Undeliverable) and self._config.on_undeliverable == "hold"
 
+    def _why(self, error: Exception) -> str:
+        """Return what went wrong and, where PostgreSQL says too little, what to look for."""
+        if not isinstance(error, psycopg.errors.QueryCanceled):
+            return told(error)
+        return (
+            f"{told(error)}. Somebody's lock on the outbox or the cursor may have held it up (pg_blocking_pids), or "
+            f"database.statement_timeout ({self._database.statement_timeout:g} s) is too short"
+        )
+
     def _survive(self, error: Exception) -> None:
         """Note an error and wait a little before the next term."""
         self._failures += 1
@@ -182,7 +197,7 @@ class Relay:
         if is_misconfigured(error):
             raise error
         delay = self._backoff.delay(self._failures)
-        why = told(error)
+        why = self._why(error)
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
         self.health.set(check, False, why)
         self._metrics.reconnects.labels(server).inc()

@@ -139,6 +139,11 @@ def test_a_bad_file_is_refused_with_what_was_meant(run, tmp_path: Path, text: st
     [
         (("db", "status"), 2, "no database: give --database-url"),
         (("relay", "run", "--database-url", "postgresql://localhost/x"), 2, "no Kafka: give --bootstrap-servers"),
+        (
+            ("relay", "run", "--database-url", "dbname=x", "--bootstrap-servers", "x:1", "--poll-max", "2m"),
+            2,
+            "poll_max 120 s: set",
+        ),
         (("consume", "nowhere"), 2, "write module:name"),
         (("consume", "nowhere:app"), 2, "no module 'nowhere'"),
         (("consume", "json:loads"), 2, "has no txbox.consumer.Consumer called 'loads'"),
