@@ -176,6 +176,52 @@ MUTANTS = (
         "tests/unit/relay/test_guards.py",
     ),
     Mutant(
+        "the cursor is kept in memory over a reconnect",
+        "relay/txbox/relay/poll.py",
+        "        self._frontier = Frontier.of(cursor)\n",
+        "        kept = vars(Poll).get('kept')\n"
+        "        self._frontier = Frontier.of(kept() if kept else cursor)\n"
+        "        Poll.kept = lambda: self._frontier.cursor\n",
+        "tests/integration/relay/test_other_servers.py -k restored_backup",
+    ),
+    Mutant(
+        "holders are kept over a reconnect",
+        "relay/txbox/relay/poll.py",
+        "        self._frontier = Frontier.of(cursor)\n",
+        "        kept = vars(Poll).get('kept')\n"
+        "        self._frontier = kept() if kept and kept().cursor == cursor else Frontier.of(cursor)\n"
+        "        Poll.kept = lambda: self._frontier\n",
+        "tests/integration/relay/test_reconnects.py",
+    ),
+    Mutant(
+        "a pool that is idle is not noticed",
+        "relay/txbox/relay/session.py",
+        "if mine in others or len(others) > 1 or ",
+        "if ",
+        "tests/integration/relay/test_other_servers.py -k pooler_that_shares",
+    ),
+    Mutant(
+        "row-level security is not noticed",
+        "relay/txbox/relay/guards.py",
+        "if facts.secured is not None:",
+        "if False:",
+        "tests/integration/relay/test_other_servers.py -k row_security",
+    ),
+    Mutant(
+        "a standby is relied on",
+        "relay/txbox/relay/guards.py",
+        "if facts.in_recovery:",
+        "if False:",
+        "tests/integration/relay/test_failover.py -k waits_at_a_standby",
+    ),
+    Mutant(
+        "an old primary is published",
+        "relay/txbox/relay/relay.py",
+        "if timeline < self._timeline:",
+        "if False:",
+        "tests/integration/relay/test_failover.py -k old_primary",
+    ),
+    Mutant(
         "Kafka's offsets are committed before the effects",
         "consumer/txbox/consumer/loop.py",
         "        began = self._clock()\n        outcome = settle(",

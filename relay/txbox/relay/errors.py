@@ -6,12 +6,16 @@ RelayError
 │   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
 │   ├── TopicMissing    a message's topic does not exist and may not be made
 │   ├── PublisherLost   librdkafka's producer is beyond use; a new one is made
-│   └── Superseded      the cursor changed hands, or the sequence was changed; it looks again
+│   ├── Superseded      the cursor changed hands, or the sequence was changed; it looks again
+│   ├── InRecovery      the server is a standby, until it is promoted
+│   └── OldTimeline     the server was left behind by a failover that this relay has followed
 └── the relay stops: a person must look
     ├── AnotherLeader   `run(once=True)` while another relay of this name leads
     ├── CursorAhead     the cursor has seen more than the table holds: rows would be passed over
     ├── WrongCluster    the cursor belongs to another database server
-    └── UnfitSequence   the outbox, its sequence or the connection breaks a rule that the relay relies on
+    ├── SharedSession   a pooler lends the relay's session to others between two statements
+    ├── HiddenRows      the relay's role does not see all that it would have to publish
+    └── UnfitSequence   the outbox or its sequence breaks a rule that the relay relies on
 """
 
 from collections.abc import Collection
@@ -19,8 +23,12 @@ from collections.abc import Collection
 __all__ = [
     "AnotherLeader",
     "CursorAhead",
+    "HiddenRows",
+    "InRecovery",
+    "OldTimeline",
     "PublisherLost",
     "RelayError",
+    "SharedSession",
     "Superseded",
     "TopicMissing",
     "Undeliverable",
@@ -89,6 +97,28 @@ class Superseded(RelayError):
         )
 
 
+class InRecovery(RelayError):
+    """The server is a standby: what it shows may be behind, and it saves no cursor."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server is a standby: the relay waits until it is promoted. If it will not be, connect to the "
+            "primary: with every server in the URL, target_session_attrs=read-write finds it"
+        )
+
+
+class OldTimeline(RelayError):
+    """The server is a primary that a failover left behind: what is written there will be thrown away."""
+
+    def __init__(self, led: int, found: int) -> None:
+        self.led, self.found = led, found
+        super().__init__(
+            f"this server is on timeline {found}, and this relay has led on timeline {led}: it is an old primary that "
+            "came back after a failover. Stop it, or take it out of the URL; if an earlier state was restored on "
+            "purpose, restart the relay"
+        )
+
+
 class AnotherLeader(RelayError):
     """Another relay of this name leads."""
 
@@ -118,6 +148,24 @@ class WrongCluster(RelayError):
             f"{found}: the database was copied or restored elsewhere, and the same rows may have been published from "
             "both. Make sure that the other one's relay has stopped, then run: txbox relay accept-cluster"
         )
+
+
+class SharedSession(RelayError):
+    """The connection is a session only from one statement to the next: lock, settings and saves would be anybody's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a pooler in transaction mode stands between the relay and PostgreSQL: its lock, its settings and its "
+            "saves need one session. Connect directly, or through a pool with pool_mode = session"
+        )
+
+
+class HiddenRows(RelayError):
+    """Rows that the role does not see would be passed over."""
+
+    def __init__(self, role: str, what: str, mend: str) -> None:
+        self.role = role
+        super().__init__(f"role {role!r} {what}: the relay would pass over messages. Mend: {mend}")
 
 
 class UnfitSequence(RelayError):

@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass
 
-from txbox.relay.errors import CursorAhead, UnfitSequence, WrongCluster
+from txbox.relay.errors import (
+    CursorAhead,
+    HiddenRows,
+    InRecovery,
+    SharedSession,
+    UnfitSequence,
+    WrongCluster,
+)
 
-__all__ = ["Facts", "Stored", "check"]
+__all__ = ["Facts", "Stored", "check", "require_fit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +31,12 @@ class Facts:
     subscribed: bool
     last_value: int
     backend: int
+    sequence: str
+    role: str
+    #: whether the role may ask for the sequence's last value
+    reads_sequence: bool
+    #: the first of the relay's tables that has row security in force for the role
+    secured: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,23 +46,29 @@ class Stored:
     tail: int
     epoch: int
     system_identifier: str | None
+    timeline: int | None
     sequence_oid: int | None
     sequence_filenode: int | None
 
 
-def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
+def require_fit(facts: Facts, backend: int) -> None:
     """Return if a relay may rely on this database. `backend` is the pid that a second statement met.
 
-    Raises UnfitSequence, WrongCluster, CursorAhead. Each message has the mend.
+    Raises SharedSession, InRecovery, HiddenRows, UnfitSequence. Each message has the mend.
     """
     if facts.backend != backend:
-        raise UnfitSequence(
-            "two statements in a row met two backends: a pooler in transaction mode stands between",
-            "give the relay a direct connection; its lock, its reads and its saves must be one session",
-        )
+        raise SharedSession
     if facts.in_recovery:
-        raise UnfitSequence("this server is a standby", "connect to the primary, e.g. target_session_attrs=read-write")
+        raise InRecovery
+    _check_role(facts)
     _check_sequence(facts)
+
+
+def check(name: str, facts: Facts, stored: Stored | None) -> None:
+    """Return if the cursor that is stored is this database's, and behind its rows.
+
+    Raises WrongCluster, CursorAhead, UnfitSequence. Each message has the mend.
+    """
     if stored is None:
         return
     if stored.system_identifier not in (None, facts.system_identifier):
@@ -65,6 +84,22 @@ def check(name: str, facts: Facts, stored: Stored | None, backend: int) -> None:
             "again, rows have some that count as published",
             f"if they did not, UPDATE txbox.relay_cursor SET sequence_oid = NULL WHERE name = '{name}'; else publish "  # noqa: S608  # told, not run
             f"all rows that the outbox holds once more, DELETE FROM txbox.relay_cursor WHERE name = '{name}'",
+        )
+
+
+def _check_role(facts: Facts) -> None:
+    """Raise HiddenRows unless the role sees every row, and how far the sequence is."""
+    if facts.secured is not None:
+        raise HiddenRows(
+            facts.role,
+            f"is subject to row-level security on {facts.secured}",
+            f'ALTER ROLE "{facts.role}" BYPASSRLS, or ALTER TABLE {facts.secured} DISABLE ROW LEVEL SECURITY',
+        )
+    if not facts.reads_sequence:
+        raise HiddenRows(
+            facts.role,
+            "may not read the outbox's sequence",
+            f'GRANT SELECT ON SEQUENCE {facts.sequence} TO "{facts.role}"',
         )
 
 

@@ -1,5 +1,6 @@
 """The lead and the cursor, on one session: who loses the session has lost lock, reads and saves alike."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 from txbox.daemon import Database, Link, connect
 from txbox.relay.cursor import Cursor, Gap
 from txbox.relay.errors import AnotherLeader, Superseded
-from txbox.relay.guards import Facts, Stored, check
+from txbox.relay.guards import Facts, Stored, check, require_fit
+from txbox.relay.session import require_own
 from txbox.schema import Statements, require
 
 __all__ = ["Ledger", "Saves"]
@@ -29,6 +31,8 @@ _SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+_log = logging.getLogger(__name__)
+
 
 class Ledger:
     """The cursor's row. `take` makes this session the leader, `save` moves its cursor."""
@@ -43,20 +47,32 @@ class Ledger:
 
     @classmethod
     def open(cls, database: Database, name: str, settings: Mapping[str, str]) -> Self:
-        """Return a ledger on a new session. Raises psycopg.OperationalError."""
+        """Return a ledger on a new session. Raises SharedSession, psycopg.Error."""
         conn = connect(Link[Any], database, f"relay {name}", {**_SETTINGS, **settings})
+        try:
+            require_own(conn, database)
+        except BaseException:
+            conn.close()
+            raise
         return cls(conn, database, name)
 
     def inspect(self) -> Facts:
         """Return what the database is like, if a relay may rely on it.
 
-        Raises SchemaError, UnfitSequence, WrongCluster, CursorAhead, psycopg.Error.
+        Raises SchemaError, SharedSession, InRecovery, HiddenRows, UnfitSequence, WrongCluster, CursorAhead,
+        psycopg.Error.
         """
         facts = self.facts()
         with self.conn.cursor(row_factory=scalar_row) as cursor:
             backend = cursor.execute(self.statements["backend"]).fetchone()
         assert backend is not None, "a SELECT without FROM has one row"  # noqa: S101
-        check(self.name, facts, self.stored(), backend)
+        require_fit(facts, backend)
+        stored = self.stored()
+        check(self.name, facts, stored)
+        if stored is not None and stored.timeline not in (None, facts.timeline):
+            # Whichever server was promoted, its cursor stands behind its rows: it is read anew, and nothing else is.
+            timelines = {"was": stored.timeline, "timeline": facts.timeline}
+            _log.warning("another timeline, a failover or a restore: going on from the cursor here", extra=timelines)
         return facts
 
     def facts(self) -> Facts:

@@ -15,8 +15,23 @@ SELECT
     q.seqcycle AS cycles,
     t.relpersistence = 'p' AND s.relpersistence = 'p' AS permanent,
     EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = t.oid) AS subscribed,
-    CASE WHEN pg_is_in_recovery() THEN 0 ELSE coalesce(pg_sequence_last_value(s.oid), 0) END AS last_value,
-    pg_backend_pid() AS backend
+    CASE
+        WHEN pg_is_in_recovery() OR NOT has_sequence_privilege(s.oid, 'SELECT, USAGE') THEN 0
+        ELSE coalesce(pg_sequence_last_value(s.oid), 0)
+    END AS last_value,
+    pg_backend_pid() AS backend,
+    s.oid::regclass::text AS sequence,
+    current_user::text AS role,
+    -- Who may not is told NULL by newer servers, like a sequence that was never used.
+    has_sequence_privilege(s.oid, 'SELECT, USAGE') AS reads_sequence,
+    (
+        SELECT r.oid::regclass::text
+        FROM pg_class AS r
+        WHERE r.relnamespace = t.relnamespace
+            AND r.relname IN ('outbox', 'outbox_held', 'relay_cursor')
+            AND row_security_active(r.oid)
+        LIMIT 1
+    ) AS secured
 FROM pg_class AS t
 JOIN pg_class AS s ON s.oid = pg_get_serial_sequence(%(table)s, 'seq')::regclass
 JOIN pg_sequence AS q ON q.seqrelid = s.oid
@@ -30,7 +45,7 @@ SELECT pg_backend_pid();
 SELECT pg_try_advisory_lock(hashtextextended(%(lock)s, 0));
 
 -- name: read
-SELECT tail, epoch, system_identifier, sequence_oid::bigint, sequence_filenode::bigint
+SELECT tail, epoch, system_identifier, timeline, sequence_oid::bigint, sequence_filenode::bigint
 FROM {schema}.relay_cursor
 WHERE name = %(name)s;
 

@@ -13,7 +13,15 @@ from prometheus_client import CollectorRegistry
 from txbox.daemon import Backoff, Database, Health, Kafka, Stop, admin_settings
 from txbox.daemon.kafka import is_misconfigured, told
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import AnotherLeader, PublisherLost, Superseded, TopicMissing, Undeliverable
+from txbox.relay.errors import (
+    AnotherLeader,
+    InRecovery,
+    OldTimeline,
+    PublisherLost,
+    Superseded,
+    TopicMissing,
+    Undeliverable,
+)
 from txbox.relay.guards import Facts
 from txbox.relay.holding import Holding
 from txbox.relay.ledger import Ledger
@@ -29,7 +37,16 @@ __all__ = ["Relay"]
 _STAND_BY = 0.5
 
 #: what a relay waits out; everything else needs a person, and ends it
-_SURVIVED = (psycopg.Error, KafkaException, Undeliverable, TopicMissing, PublisherLost, Superseded)
+_SURVIVED = (
+    psycopg.Error,
+    KafkaException,
+    Undeliverable,
+    TopicMissing,
+    PublisherLost,
+    Superseded,
+    InRecovery,
+    OldTimeline,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +78,8 @@ class Relay:
         self._backoff = Backoff(first=0.1, cap=10.0)
         self._failures = 0
         self._suspects: set[str] = set()
+        #: the highest one that we led on
+        self._timeline = 0
 
     def stop(self) -> None:
         """Ask `run` to end after the acks of what is under way; asked twice, at once. From any thread."""
@@ -70,8 +89,8 @@ class Relay:
         """Stand by, lead, and start again after errors, until stopped.
 
         `once` publishes what is visible now, and returns; nothing is waited out then.
-        Raises CursorAhead, WrongCluster, UnfitSequence, SchemaError, RefusedSetting; with `once` AnotherLeader and
-        whatever else went wrong. Nothing is lost by any of them.
+        Raises CursorAhead, WrongCluster, UnfitSequence, SharedSession, HiddenRows, SchemaError, RefusedSetting; with
+        `once` AnotherLeader and whatever else went wrong. Nothing is lost by any of them.
         """
         while not self._stop.requested:
             try:
@@ -114,6 +133,10 @@ class Relay:
 
     def _lead(self, ledger: Ledger, facts: Facts, *, once: bool) -> None:
         """Publish until stopped, or until an error."""
+        timeline = facts.timeline or 0
+        if timeline < self._timeline:
+            raise OldTimeline(self._timeline, timeline)
+        self._timeline = timeline
         cursor = ledger.take(f"{socket.gethostname()}:{os.getpid()}", facts)
         _log.info(
             "leading",
@@ -183,7 +206,7 @@ class Relay:
         """Note an error and wait a little before the next term."""
         self._failures += 1
         match error:
-            case psycopg.Error():
+            case psycopg.Error() | InRecovery() | OldTimeline():
                 check, server = "database", "postgres"
             case KafkaException() | PublisherLost():
                 check, server = "kafka", "kafka"

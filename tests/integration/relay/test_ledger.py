@@ -89,50 +89,6 @@ def test_a_relay_refuses_what_would_lose_rows_and_tells_the_mend(
         Relay(database, kafka).run()
 
 
-GO_ON = "UPDATE txbox.relay_cursor SET sequence_oid = NULL WHERE name = 'default'"
-
-
-@pytest.mark.parametrize(
-    ("break_it", "mends"),
-    [
-        (
-            "ALTER TABLE txbox.outbox ALTER seq SET CACHE 20",
-            ["ALTER TABLE txbox.outbox ALTER COLUMN seq SET CACHE 1", GO_ON],
-        ),
-        ("ALTER TABLE txbox.outbox SET UNLOGGED", ["ALTER TABLE txbox.outbox SET LOGGED", GO_ON]),
-        (
-            "ALTER TABLE txbox.outbox ALTER seq RESTART",
-            ["SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), 1)", GO_ON],
-        ),
-        (
-            "UPDATE txbox.relay_cursor SET sequence_filenode = 1",
-            ["DELETE FROM txbox.relay_cursor WHERE name = 'default'"],
-        ),
-    ],
-    ids=["cache", "unlogged", "set back", "made anew"],
-)
-def test_the_mends_that_are_told_mend(
-    conn: psycopg.Connection,
-    publish: Publish,
-    relay_once: RelayOnce,
-    topics: Topics,
-    topic: str,
-    break_it: str,
-    mends: list[str],
-) -> None:
-    ids = publish(Message("T", topic=topic))
-    relay_once()
-    conn.execute(break_it.encode())
-    for mend in mends:
-        with pytest.raises((UnfitSequence, CursorAhead)) as caught:
-            relay_once()
-        assert mend in str(caught.value)
-        conn.execute(mend.encode())
-    ids += publish(Message("T", topic=topic))
-    relay_once()
-    assert list(dict.fromkeys(topics.ids(topic))) == list(map(str, ids))
-
-
 def test_a_leader_whose_epoch_was_taken_saves_no_more_and_leads_anew(
     conn: psycopg.Connection, database: Database, kafka: Kafka, publish: Publish, topics: Topics, topic: str
 ) -> None:

@@ -4,8 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from txbox.relay.errors import CursorAhead, UnfitSequence, WrongCluster
-from txbox.relay.guards import Facts, Stored, check
+from txbox.relay.errors import (
+    CursorAhead,
+    HiddenRows,
+    InRecovery,
+    SharedSession,
+    UnfitSequence,
+    WrongCluster,
+)
+from txbox.relay.guards import Facts, Stored, check, require_fit
 
 FIT = Facts(
     in_recovery=False,
@@ -21,20 +28,23 @@ FIT = Facts(
     subscribed=False,
     last_value=100,
     backend=4711,
+    sequence="txbox.outbox_seq_seq",
+    role="relay",
+    reads_sequence=True,
+    secured=None,
 )
-STORED = Stored(tail=100, epoch=3, system_identifier="7", sequence_oid=16384, sequence_filenode=16384)
+STORED = Stored(tail=100, epoch=3, system_identifier="7", timeline=1, sequence_oid=16384, sequence_filenode=16384)
 
 
 @pytest.mark.parametrize("stored", [None, STORED, replace(STORED, system_identifier=None), replace(STORED, tail=0)])
 def test_fit_database_is_relied_on(stored: Stored | None):
-    check("default", FIT, stored, backend=4711)
+    require_fit(FIT, backend=4711)
+    check("default", FIT, stored)
 
 
 @pytest.mark.parametrize(
     ("facts", "what"),
     [
-        (replace(FIT, backend=1), "pooler"),
-        (replace(FIT, in_recovery=True), "standby"),
         (replace(FIT, cache=20), "CACHE 20"),
         (replace(FIT, increment=2), "rise by one"),
         (replace(FIT, increment=-1), "rise by one"),
@@ -45,21 +55,35 @@ def test_fit_database_is_relied_on(stored: Stored | None):
 )
 def test_condition_that_would_lose_rows_is_refused_with_its_mend(facts: Facts, what: str):
     with pytest.raises(UnfitSequence, match=f"{what}.*Mend: "):
-        check("default", facts, STORED, backend=4711)
+        require_fit(facts, backend=4711)
+
+
+@pytest.mark.parametrize(
+    ("facts", "error", "mend"),
+    [
+        (replace(FIT, backend=1), SharedSession, "pool_mode = session"),
+        (replace(FIT, in_recovery=True), InRecovery, "target_session_attrs=read-write"),
+        (replace(FIT, secured="txbox.outbox"), HiddenRows, "BYPASSRLS"),
+        (replace(FIT, reads_sequence=False), HiddenRows, "GRANT SELECT ON SEQUENCE txbox.outbox_seq_seq"),
+    ],
+)
+def test_session_that_would_show_or_save_less_is_refused_with_its_mend(facts: Facts, error: type[Exception], mend: str):
+    with pytest.raises(error, match=mend):
+        require_fit(facts, backend=4711)
 
 
 @pytest.mark.parametrize("facts", [replace(FIT, sequence_filenode=16385), replace(FIT, sequence_oid=16385)])
 def test_sequence_that_was_restarted_is_refused_even_when_it_has_overtaken_the_tail(facts: Facts):
     with pytest.raises(UnfitSequence, match=r"restarted or made anew.*Mend: "):
-        check("default", replace(facts, last_value=1000), STORED, backend=4711)
+        check("default", replace(facts, last_value=1000), STORED)
 
 
 def test_cursor_of_another_server_is_refused():
     with pytest.raises(WrongCluster, match="identifier 7, this one is 8"):
-        check("default", replace(FIT, system_identifier="8"), STORED, backend=4711)
+        check("default", replace(FIT, system_identifier="8"), STORED)
 
 
 def test_sequence_that_was_set_back_is_refused_before_rows_are_passed_over():
     with pytest.raises(CursorAhead) as refused:
-        check("default", replace(FIT, last_value=99), STORED, backend=4711)
+        check("default", replace(FIT, last_value=99), STORED)
     assert (refused.value.tail, refused.value.last) == (100, 99)
