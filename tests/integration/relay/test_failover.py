@@ -2,7 +2,6 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -26,11 +25,9 @@ def write(server: Postgres, topic: str, count: int = 1) -> list[str]:
         return list(map(str, Outbox().add_many(conn, (Message("T", topic=topic, key="k") for _ in range(count)))))
 
 
-def commit(conn: psycopg.Connection, topic: str) -> UUID:
-    """Commit one message on a session that is open; returns when COMMIT does."""
-    id_ = Outbox().add(conn, Message("T", topic=topic))
-    conn.commit()
-    return id_
+def add(conn: psycopg.Connection, topic: str) -> str:
+    """Add a message to the transaction that is open."""
+    return str(Outbox().add(conn, Message("T", topic=topic)))
 
 
 def test_failover_to_a_synchronous_standby_loses_nothing_and_leaves_no_ghost(
@@ -72,30 +69,38 @@ def test_failover_to_an_asynchronous_standby_publishes_all_that_it_has_and_repea
     assert found.ghosts, "of that, what was published stays published"
 
 
-def test_commit_that_waits_for_its_standby_is_not_published_unless_the_wait_is_cancelled(
-    primary: Postgres, kafka: Kafka, topics: Topics, topic: str
+@pytest.mark.parametrize("cut_short", ["cancel", "crash"])
+def test_commit_that_waits_for_its_standby_is_not_published_unless_the_wait_is_cut_short(
+    primary: Postgres, kafka: Kafka, topics: Topics, topic: str, cut_short: str
 ) -> None:
     with standby(primary) as second, psycopg.connect(primary.url) as waiting, psycopg.connect(primary.url) as local:
-        second.make_synchronous()
         local.execute("SET synchronous_commit = local")
-        local.commit()
+        second.make_synchronous()
         with running(Relay(Database(url=anywhere(primary, second)), kafka)), ThreadPoolExecutor(1) as pool:
-            first = commit(waiting, topic)
+            seen = [add(waiting, topic)]
+            waiting.commit()
             second.cut_off()
-            waits = pool.submit(commit, waiting, topic)
-            waiter = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            eventually(lambda: execute(primary, waiter) == [(waiting.info.backend_pid,)])
-            seen = [str(first)]
+            waits = add(waiting, topic)
+            commit = pool.submit(waiting.commit)
+            waiters = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            eventually(lambda: execute(primary, waiters) == [(waiting.info.backend_pid,)])
             for _ in range(5):
-                seen.append(str(commit(local, topic)))
+                seen.append(add(local, topic))
+                local.commit()
                 eventually(lambda: topics.ids(topic) == seen)
-            execute(primary, f"SELECT pg_cancel_backend({waiting.info.backend_pid})")
-            seen.append(str(waits.result(20)))
-            eventually(lambda: topics.ids(topic) == seen)
+            if cut_short == "cancel":
+                execute(primary, f"SELECT pg_cancel_backend({waiting.info.backend_pid})")
+                commit.result(20)
+            else:
+                power_cut(primary)
+                primary.start()
+                assert isinstance(commit.exception(20), psycopg.OperationalError)
+            seen.append(waits)
+            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=30)
             power_cut(primary)
             second.promote()
             seen += write(second, topic)
-            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen)
+            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=30)
         assert len(execute(second, "SELECT seq FROM txbox.outbox")) == 2, "all between are ghosts now"
 
 
