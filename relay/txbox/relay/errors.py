@@ -110,10 +110,10 @@ class InRecovery(RelayError):
 class OldTimeline(RelayError):
     """The server is a primary that a failover left behind: what is written there will be thrown away."""
 
-    def __init__(self, led: int, found: int) -> None:
-        self.led, self.found = led, found
+    def __init__(self, seen: int, found: int) -> None:
+        self.seen, self.found = seen, found
         super().__init__(
-            f"this server is on timeline {found}, and this relay has led on timeline {led}: it is an old primary that "
+            f"this server is on timeline {found}, this relay has been on timeline {seen}: it is an old primary that "
             "came back after a failover. Stop it, or take it out of the URL; if an earlier state was restored on "
             "purpose, restart the relay"
         )

@@ -78,7 +78,7 @@ class Relay:
         self._backoff = Backoff(first=0.1, cap=10.0)
         self._failures = 0
         self._suspects: set[str] = set()
-        #: the highest one that we led on
+        #: that of the last server on which we stood by or led
         self._timeline = 0
 
     def stop(self) -> None:
@@ -114,7 +114,7 @@ class Relay:
 
     def _stand_by(self, ledger: Ledger, *, once: bool) -> Facts | None:
         """Wait for the lead; return what the database is like when we have it, None when asked to stop before."""
-        facts = ledger.inspect()
+        facts = self._inspect(ledger)
         self._metrics.schema_version.set(ledger.schema_version)
         waited = False
         while not ledger.lock():
@@ -129,14 +129,19 @@ class Relay:
             self.health.beat()
             if self._stop.wait(_STAND_BY):
                 return None
-        return ledger.inspect() if waited else facts
+        return self._inspect(ledger) if waited else facts
 
-    def _lead(self, ledger: Ledger, facts: Facts, *, once: bool) -> None:
-        """Publish until stopped, or until an error."""
+    def _inspect(self, ledger: Ledger) -> Facts:
+        """Return what the database is like, unless it is one that a failover, which we have seen, left behind."""
+        facts = ledger.inspect()
         timeline = facts.timeline or 0
         if timeline < self._timeline:
             raise OldTimeline(self._timeline, timeline)
         self._timeline = timeline
+        return facts
+
+    def _lead(self, ledger: Ledger, facts: Facts, *, once: bool) -> None:
+        """Publish until stopped, or until an error."""
         cursor = ledger.take(f"{socket.gethostname()}:{os.getpid()}", facts)
         _log.info(
             "leading",

@@ -48,7 +48,7 @@ def test_failover_to_a_synchronous_standby_loses_nothing_and_leaves_no_ghost(
     assert (found.forgotten, found.ghosts, found.verdict) == (set(), set(), Verdict())
 
 
-def test_failover_to_an_asynchronous_standby_publishes_all_that_it_has_and_repeats_no_other_row(
+def test_failover_to_an_asynchronous_standby_publishes_all_that_it_has(
     primary: Postgres, kafka: Kafka, topics: Topics
 ) -> None:
     topic = topics.make(partitions=3)
@@ -96,11 +96,11 @@ def test_commit_that_waits_for_its_standby_is_not_published_unless_the_wait_is_c
                 primary.start()
                 assert isinstance(commit.exception(20), psycopg.OperationalError)
             seen.append(waits)
-            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=30)
+            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=60)
             power_cut(primary)
             second.promote()
             seen += write(second, topic)
-            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=30)
+            eventually(lambda: list(dict.fromkeys(topics.ids(topic))) == seen, within=60)
         assert len(execute(second, "SELECT seq FROM txbox.outbox")) == 2, "all between are ghosts now"
 
 
@@ -137,9 +137,9 @@ def test_relay_waits_at_a_standby_and_goes_on_when_it_is_promoted(
         with running(relay):
             eventually(lambda: "is a standby" in relay.health.report().checks["database"].why)
             second.promote()
-            eventually(lambda: relay.health.report().ready, within=30)
+            eventually(lambda: relay.health.report().ready, within=60)
             ids += write(second, topic, 5)
-            eventually(lambda: topics.count(topic) >= 10)
+            eventually(lambda: topics.count(topic) >= 10, within=60)
     assert topics.ids(topic) == ids
 
 
@@ -152,13 +152,13 @@ def test_old_primary_that_comes_back_is_left_alone(primary: Postgres, kafka: Kaf
             power_cut(primary)
             second.promote()
             ids += write(second, topic, 5)
-            eventually(lambda: topics.count(topic) >= 10)
+            eventually(lambda: topics.count(topic) >= 10, within=60)
             primary.start()  # nobody has rewound it, and the URL names it first
             write(primary, topic, 5)
             terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'txbox relay'"
             execute(second, terminate)
-            eventually(lambda: "old primary" in relay.health.report().checks["database"].why)
+            eventually(lambda: "old primary" in relay.health.report().checks["database"].why, within=60)
             primary.stop()
             ids += write(second, topic, 5)
-            eventually(lambda: relay.health.report().ready and topics.count(topic) >= 15, within=30)
+            eventually(lambda: relay.health.report().ready and topics.count(topic) >= 15, within=60)
     assert list(dict.fromkeys(topics.ids(topic))) == ids

@@ -43,7 +43,7 @@ def test_restored_backup_is_published_from_its_own_cursor_on(
         restored(primary, backup)
         after = write(primary, topic, 2)
         expected = before + pending + forgotten + pending + after
-        eventually(lambda: len(topics.ids(topic)) >= len(expected), within=30)
+        eventually(lambda: len(topics.ids(topic)) >= len(expected), within=60)
         covered = "SELECT tail = (SELECT max(seq) FROM txbox.outbox) FROM txbox.relay_cursor"
         eventually(lambda: execute(primary, covered) == [(True,)])
         assert topics.ids(topic) == expected

@@ -40,7 +40,7 @@ def test_prepared_transaction_is_still_waited_for_on_another_connection(
         for _ in range(5):
             passed(url, topic)
         execute(second if then == "failover" else primary, "COMMIT PREPARED 'held'")
-        eventually(lambda: str(prepared) in topics.ids(topic))
+        eventually(lambda: str(prepared) in topics.ids(topic), within=60)
 
 
 def passed(url: str, topic: str) -> None:
@@ -48,4 +48,4 @@ def passed(url: str, topic: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         with conn.transaction():
             Outbox().add(conn, Message("T", topic=topic))
-        eventually(lambda: conn.execute(DONE).fetchone() == (True,), within=30)
+        eventually(lambda: conn.execute(DONE).fetchone() == (True,), within=60)
