@@ -1,15 +1,14 @@
 """A new replica is started, the old one is told to end: what a rolling update does."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
 from tests.integration.relay.traffic import Traffic
-from tests.integration.running import Process, process
+from tests.integration.running import Process, process, repeating
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Database, Kafka
@@ -53,24 +52,6 @@ def replica(database: Database, kafka: Kafka) -> Iterator[Replica]:
     servers = ("--database-url", database.url, "--bootstrap-servers", kafka.bootstrap_servers)
     with process("txbox.cli", "relay", "run", *servers, "--http-port", str(port), "--log-format", "json") as one:
         yield Replica(one, port)
-
-
-@contextmanager
-def repeating(what: Callable[[], object], every: float) -> Iterator[None]:
-    """Call it again and again in a thread, until the block is over."""
-    over = threading.Event()
-
-    def repeat() -> None:
-        while not over.wait(every):
-            what()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def never_both_lead(old: Replica, new: Replica) -> bool:

@@ -1,0 +1,81 @@
+"""A relay whose link to Kafka is cut, in every phase of its work."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.integration.proxied_broker import ProxiedBroker, proxied_broker
+from tests.integration.relay.test_postgres_cut import lost_sessions, sample
+from tests.integration.relay.traffic import Traffic
+from tests.integration.running import running
+from tests.integration.topics import Topics
+from tests.integration.toxiproxy import Stream, Toxiproxy
+from tests.waiting import eventually
+from txbox.daemon import Backoff, Database, Kafka
+from txbox.relay import Relay, RelayConfig
+
+#: Bytes after which each connection is cut, upstream: in the handshake, metadata, limits of topics, producer's id, and
+#: in record batches of 200 messages; downstream in the answers to them. tests/soak has all that lie between.
+CUTS: dict[Stream, tuple[int, ...]] = {
+    "upstream": (0, 20, 100, 250, 500, 1000, 5000, 20_000, 40_000),
+    "downstream": (0, 20, 100, 400, 600, 800, 1000, 1200),
+}
+
+
+@pytest.fixture(scope="module")
+def broker(toxiproxy: Toxiproxy) -> Iterator[ProxiedBroker]:
+    with proxied_broker(toxiproxy) as broker:
+        yield broker
+
+
+@pytest.fixture
+def traffic(database: Database, broker: ProxiedBroker, txbox_topic: str) -> Traffic:
+    topics = Topics(broker.admin, broker.direct, txbox_topic)
+    return Traffic(database, topics, topics.make(partitions=2))
+
+
+@pytest.fixture
+def relay(database: Database, broker: ProxiedBroker) -> Iterator[Relay]:
+    """A relay that leads, and does not wait long after an error."""
+    kafka = Kafka(
+        bootstrap_servers=broker.bootstrap_servers, client={"reconnect.backoff.ms": 10, "reconnect.backoff.max.ms": 50}
+    )
+    relay = Relay(database, kafka, RelayConfig(batch=50))
+    relay._backoff = Backoff(first=0.01, cap=0.05)
+    with running(relay):
+        eventually(lambda: relay.health.report().ready)
+        yield relay
+
+
+@pytest.mark.parametrize("stream", CUTS)
+def test_cut_after_any_number_of_bytes(broker: ProxiedBroker, relay: Relay, traffic: Traffic, stream: Stream) -> None:
+    for size in CUTS[stream]:
+        with broker.link.toxic("limit_data", stream, bytes=size):
+            broker.link.drop()
+            enough = broker.link.received(stream) + 3 * size + 100
+            traffic.write(200)
+            eventually(lambda: traffic.saved() or broker.link.received(stream) > enough)  # noqa: B023  # now
+        traffic.settle()
+    traffic.judge()
+    eventually(lambda: relay.health.report().ready)
+
+
+def test_what_was_not_acked_is_dropped_with_its_session(
+    broker: ProxiedBroker, relay: Relay, traffic: Traffic, conn: psycopg.Connection
+) -> None:
+    traffic.write(10)
+    traffic.settle()
+    broker.link.cut()
+    traffic.write(300)
+    eventually(lambda: sample(relay, "relay_in_flight_messages") == 300)
+    conn.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'txbox relay default' AND datname = current_database()"
+    )
+    eventually(lambda: lost_sessions(relay) == 1)
+    broker.link.mend()
+    traffic.settle()
+    traffic.write(10)
+    traffic.settle()
+    assert traffic.judge() == 0, "a producer of an earlier term sent what it had left"
