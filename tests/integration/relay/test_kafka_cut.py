@@ -79,3 +79,20 @@ def test_what_was_not_acked_is_dropped_with_its_session(
     traffic.write(10)
     traffic.settle()
     assert traffic.judge() == 0, "a producer of an earlier term sent what it had left"
+
+
+def test_what_was_not_acked_when_it_had_to_end_is_not_saved(
+    broker: ProxiedBroker, database: Database, traffic: Traffic
+) -> None:
+    kafka = Kafka(bootstrap_servers=broker.bootstrap_servers)
+    relay = Relay(database, kafka, RelayConfig(drain_timeout=0.5))
+    with running(relay):
+        traffic.write(10)
+        traffic.settle()
+        broker.link.cut()
+        traffic.write(50)
+        eventually(lambda: sample(relay, "relay_in_flight_messages") == 50)
+    assert not traffic.saved()
+    broker.link.mend()
+    Relay(database, kafka).run(once=True)
+    assert traffic.judge() == 0

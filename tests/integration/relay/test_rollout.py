@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
+import pytest
+
 from tests.integration.relay.traffic import Traffic
-from tests.integration.running import Process, process, repeating
+from tests.integration.running import Process, process, repeating, running
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Database, Kafka
+from txbox.relay import Relay
+from txbox.relay.ledger import Ledger
 from txbox.sandbox.servers import free_ports
 
 #: seconds between looks at /readyz
@@ -91,3 +95,20 @@ def test_a_rollout_repeats_nothing_and_two_never_lead(
             assert traffic.judge() == 0
             print(f"told to end, ended after {ended - began:.2f} s, the next one led after {led - began:.2f} s")
             assert led - began < 5
+
+
+def test_the_role_is_given_up_before_the_lead(
+    database: Database, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(database, kafka)
+    roles = []
+    close = Ledger.close
+
+    def spy(ledger: Ledger) -> None:
+        roles.append(relay.health.report().role)
+        close(ledger)
+
+    monkeypatch.setattr(Ledger, "close", spy)
+    with running(relay):
+        eventually(lambda: relay.health.report().role == "leader")
+    assert roles == ["standby"], "another one could lead, and this one would still say that it does"
