@@ -91,7 +91,7 @@ class Proxy:
         self.mend()
 
     def received(self, stream: Stream) -> float:
-        """How many bytes have come to the proxy that way, over all connections."""
+        """How many bytes have come to the proxy that way, over connections that have ended since."""
         text = self.server.ask("GET", "/metrics")
         found = re.findall(r"^toxiproxy_proxy_received_bytes_total\{(.*)\} (.*)$", text, re.MULTILINE)
         mine = (f'proxy="{self.name}"', f'direction="{stream}"')

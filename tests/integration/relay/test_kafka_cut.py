@@ -10,7 +10,7 @@ from tests.integration.relay.test_postgres_cut import lost_sessions, sample
 from tests.integration.relay.traffic import Traffic
 from tests.integration.running import running
 from tests.integration.topics import Topics
-from tests.integration.toxiproxy import Stream, Toxiproxy
+from tests.integration.toxiproxy import Proxy, Stream, Toxiproxy
 from tests.waiting import eventually
 from txbox.daemon import Backoff, Database, Kafka
 from txbox.relay import Relay, RelayConfig
@@ -18,8 +18,8 @@ from txbox.relay import Relay, RelayConfig
 #: Bytes after which each connection is cut, upstream: in the handshake, metadata, limits of topics, producer's id, and
 #: in record batches of 200 messages; downstream in the answers to them. tests/soak has all that lie between.
 CUTS: dict[Stream, tuple[int, ...]] = {
-    "upstream": (0, 20, 100, 250, 500, 1000, 5000, 20_000, 40_000),
-    "downstream": (0, 20, 100, 400, 600, 800, 1000, 1200),
+    "upstream": (20, 250, 500, 1000, 20_000),
+    "downstream": (20, 400, 800, 1200),
 }
 
 
@@ -48,15 +48,20 @@ def relay(database: Database, broker: ProxiedBroker) -> Iterator[Relay]:
         yield relay
 
 
+def cut_after(link: Proxy, stream: Stream, size: int, traffic: Traffic) -> None:
+    """Let new rows meet connections that end after so many bytes; then let them pass."""
+    with link.toxic("limit_data", stream, bytes=size):
+        link.drop()
+        enough = link.received(stream) + 3 * size + 100
+        traffic.write(200)
+        eventually(lambda: traffic.saved() or link.received(stream) > enough)
+    traffic.settle()
+
+
 @pytest.mark.parametrize("stream", CUTS)
 def test_cut_after_any_number_of_bytes(broker: ProxiedBroker, relay: Relay, traffic: Traffic, stream: Stream) -> None:
     for size in CUTS[stream]:
-        with broker.link.toxic("limit_data", stream, bytes=size):
-            broker.link.drop()
-            enough = broker.link.received(stream) + 3 * size + 100
-            traffic.write(200)
-            eventually(lambda: traffic.saved() or broker.link.received(stream) > enough)  # noqa: B023  # now
-        traffic.settle()
+        cut_after(broker.link, stream, size, traffic)
     traffic.judge()
     eventually(lambda: relay.health.report().ready)
 
