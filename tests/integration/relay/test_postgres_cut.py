@@ -22,8 +22,8 @@ from txbox.relay import Relay, RelayConfig
 #: Bytes after which each connection is cut: in opening, what the database is like, lock, taking the lead, the read.
 #: tests/soak has all that lie between.
 CUTS: Final[dict[Stream, tuple[int, ...]]] = {
-    "upstream": (40, 900, 2500, 3000, 5000),
-    "downstream": (0, 400, 1200, 2050, 2150, 2600),
+    "upstream": (40, 900, 3100, 3600, 5000),
+    "downstream": (0, 400, 1700, 2300, 2450, 2800),
 }
 
 #: between two polls all acks come, so that the same bytes are always in the same statement
