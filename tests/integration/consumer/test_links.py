@@ -14,8 +14,8 @@ from txbox.daemon import Database, Kafka, postgres
 
 #: bytes after which each connection is cut: in opening, in settings, in the statements of a batch
 CUTS: dict[Stream, tuple[int, ...]] = {
-    "upstream": (40, 900, 1500, 2000, 2500, 3500),
-    "downstream": (0, 400, 900, 1100, 1300, 1600),
+    "upstream": (40, 1500, 2500),
+    "downstream": (0, 900, 1300),
 }
 
 
