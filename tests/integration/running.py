@@ -1,11 +1,12 @@
-"""Run services in threads and in processes; both are over when the block is."""
+"""Run services in threads and in processes; all are over when the block is."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from tests.waiting import eventually
 
-__all__ = ["Process", "process", "running"]
+__all__ = ["Process", "process", "repeating", "running"]
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -91,3 +92,21 @@ def process(module: str, *arguments: str, failpoint: str | None = None) -> Itera
         yield one
     finally:
         one.close()
+
+
+@contextmanager
+def repeating(what: Callable[[], object], every: float) -> Iterator[None]:
+    """Call it again and again in a thread, until the block is over."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(every):
+            what()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -5,6 +5,7 @@ A TCP proxy in user space: it answers the kernel's keepalives itself, so what it
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -89,6 +90,13 @@ class Proxy:
         self.cut()
         self.mend()
 
+    def received(self, stream: Stream) -> float:
+        """How many bytes have come to the proxy that way, over connections that have ended since."""
+        text = self.server.ask("GET", "/metrics")
+        found = re.findall(r"^toxiproxy_proxy_received_bytes_total\{(.*)\} (.*)$", text, re.MULTILINE)
+        mine = (f'proxy="{self.name}"', f'direction="{stream}"')
+        return sum(float(count) for labels, count in found if all(label in labels for label in mine))
+
     @contextmanager
     def toxic(self, kind: str, *streams: Stream, **attributes: int) -> Iterator[None]:
         """Spoil what passes, on connections old and new, for as long as the block lasts; both ways unless one is named.
@@ -124,7 +132,7 @@ class Toxiproxy:
     def running(cls) -> Iterator["Toxiproxy"]:
         """Start one, and kill it at the end. Raises NoToxiproxy."""
         [port] = free_ports(1)
-        command = [str(program()), "-host", "127.0.0.1", "-port", str(port)]
+        command = [str(program()), "-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
             try:
                 eventually(lambda: is_listening(port))
@@ -143,7 +151,12 @@ class Toxiproxy:
             self.call("DELETE", f"/proxies/{told['name']}")
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Call the interface; anything but success is the test's failure."""
+        """Call the interface."""
+        text = self.ask(method, path, body)
+        return json.loads(text) if text else None
+
+    def ask(self, method: str, path: str, body: object = None) -> str:
+        """Return its answer as text; anything but success is the test's failure."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
@@ -152,4 +165,4 @@ class Toxiproxy:
         finally:
             connection.close()
         assert answer.status < 300, f"toxiproxy: {method} {path}: {answer.status} {text}"
-        return json.loads(text) if text else None
+        return text

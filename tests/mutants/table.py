@@ -31,6 +31,9 @@ _LIMITS = "tests/integration/relay/test_cursor_limits.py"
 _PLANS = f"{_LIMITS} -k planner"
 _FACTS = "tests/integration/relay/test_cursor_facts.py"
 _LEDGER = "tests/integration/relay/test_ledger.py"
+_RELAY = "relay/txbox/relay/relay.py"
+_SILENT = "tests/integration/relay/test_postgres_silent.py"
+_KAFKA_CUT = "tests/integration/relay/test_kafka_cut.py"
 _PRUNE = "relay/txbox/relay/prune.sql"
 _PRUNED = "tests/integration/relay/test_prune.py -k stay"
 _PRUNE_COST = "tests/integration/relay/test_prune_cost.py"
@@ -291,5 +294,62 @@ MUTANTS = (
         '"enable_bitmapscan": "off"',
         '"enable_bitmapscan": "on"',
         _PRUNE_COST,
+    ),
+    Mutant(
+        "the epoch stays as it is when another one leads",
+        "relay/txbox/relay/ledger.sql",
+        "epoch = mine.epoch + 1,",
+        "epoch = mine.epoch,",
+        f"{_SILENT} -k takes_over",
+    ),
+    Mutant(
+        "a save that changed no row counts as one",
+        "relay/txbox/relay/ledger.py",
+        'self.statements["save"], parameters).rowcount == 0',
+        'self.statements["save"], parameters).rowcount < 0',
+        _LEDGER,
+    ),
+    Mutant(
+        "producers of earlier terms live on with what was not acked",
+        _RELAY,
+        "        with closing(publisher):\n",
+        '        self.__dict__.setdefault("kept", []).append(publisher)\n        if True:\n',
+        f"{_KAFKA_CUT} -k dropped_with_its_session",
+    ),
+    Mutant(
+        "flush is taken for success",
+        "relay/txbox/relay/loop.py",
+        "        self._settle(finally_=True)\n\n    def _report",
+        "        self._publisher._producer.flush(0.1)\n        self._arrived = self._sent\n"
+        "        self._settle(finally_=True)\n\n    def _report",
+        f"{_KAFKA_CUT} -k not_saved",
+    ),
+    Mutant(
+        "a silent server is waited for without end",
+        "daemon/txbox/daemon/postgres.py",
+        "elif now - last > self.patience:",
+        "elif False:",
+        f"{_SILENT} -k notices",
+    ),
+    Mutant(
+        "a silent leader's transaction lasts for ever",
+        "relay/txbox/relay/ledger.py",
+        '        "idle_in_transaction_session_timeout": "20s",\n',
+        "",
+        f"{_SILENT} -k frees_the_lead",
+    ),
+    Mutant(
+        "a relay is ready before it can lead",
+        _RELAY,
+        "        facts = ledger.inspect()\n",
+        '        facts = ledger.inspect()\n        self.health.set("database", True)\n',
+        "tests/integration/relay/test_statement_timeout.py",
+    ),
+    Mutant(
+        "the lead is freed before the role is given up",
+        _RELAY,
+        "                self._follow()  # before",
+        "                pass  # before",
+        "tests/integration/relay/test_rollout.py -k given_up",
     ),
 )

@@ -62,7 +62,7 @@ class Link(psycopg.Connection[Row]):
         return super().wait(self._heard(gen), *args, **kwargs)
 
     def _heard(self, gen: PQGen[R]) -> PQGen[R]:
-        """Run `gen` for as long as something comes or goes; psycopg looks several times a second."""
+        """Run `gen` for as long as something comes or goes; psycopg (3.2.11 or newer) looks ten times a second."""
         try:
             want = next(gen)
             last = time.monotonic()

@@ -49,7 +49,8 @@ def _goes_round(client: dict[str, Any], name: str, admin: AdminClient) -> bool:
 
 def _has_coordinator(admin: AdminClient, group: str) -> bool:
     try:
-        admin.describe_consumer_groups([group])[group].result(_LIMIT)
+        # a question that a coordinator in the making does not answer is asked again, not waited for
+        admin.describe_consumer_groups([group], request_timeout=2)[group].result(_LIMIT)
     except KafkaException:
         return False
     return True

@@ -2,11 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pytest
 
 from tests.integration.relay import relay_process
@@ -18,16 +19,15 @@ from tests.waiting import eventually
 from txbox.daemon import Backoff, Database, Kafka
 from txbox.relay import Relay, RelayConfig
 
-#: Bytes after which each connection is cut. Upstream these lie, in order, in: opening, session settings, what the
-#: database is like, lock, taking the lead, outlook, held keys, the read, wishes, a look around, a save; the odd ones
-#: from 9893 on in each statement of holding a row. tests/soak has all that lie between.
-UPSTREAM = (0, 40, 900, 2300, 2500, 3000, 3900, 5000, 6800, 9100, 9832)
-HOLDING = (9893, 10137, 10869, 11479, 11723)
-DOWNSTREAM = (0, 400, 1200, 1900, 2050, 2150, 2450, 2600)
-
+#: Bytes after which each connection is cut: in opening, what the database is like, lock, taking the lead, the read.
+#: tests/soak has all that lie between.
+CUTS: Final[dict[Stream, tuple[int, ...]]] = {
+    "upstream": (40, 900, 3100, 3600, 5000),
+    "downstream": (0, 400, 1700, 2300, 2450, 2800),
+}
 
 #: between two polls all acks come, so that the same bytes are always in the same statement
-PACED: Final[dict[str, Any]] = {"poll_min": 0.1, "poll_max": 0.1, "on_undeliverable": "hold", "retention": 0.001}
+PACED: Final[dict[str, Any]] = {"poll_min": 0.1, "poll_max": 0.1, "on_undeliverable": "hold", "retention": 0.0}
 
 
 def relay_behind(database: Database, kafka: Kafka, link: Proxy, **config: Any) -> Relay:
@@ -50,11 +50,11 @@ def traffic(database: Database, topics: Topics) -> Traffic:
     return Traffic(database, topics, topics.make(max_message_bytes="1000"))
 
 
-def cut_after(relay: Relay, link: Proxy, stream: Stream, size: int, traffic: Traffic) -> None:
-    """Let new rows meet a connection that ends after so many bytes, at least once."""
+def cut_after(relay: Relay, link: Proxy, stream: Stream, size: int, traffic: Traffic, *, refused: bool = False) -> None:
+    """Let new rows meet a connection that ends after so many bytes, at least once; then let them pass."""
     link.cut()
     traffic.write(7)
-    if size > 9000 and size % 2:
+    if refused:
         traffic.write_refused()
     with link.toxic("limit_data", stream, bytes=size):
         link.mend()
@@ -63,18 +63,47 @@ def cut_after(relay: Relay, link: Proxy, stream: Stream, size: int, traffic: Tra
     traffic.settle()
 
 
-@pytest.mark.parametrize(
-    ("stream", "sizes"), [("upstream", UPSTREAM + HOLDING), ("downstream", DOWNSTREAM)], ids=["sent", "answered"]
-)
+@pytest.mark.parametrize("stream", CUTS)
 def test_cut_after_any_number_of_bytes(
-    database: Database, kafka: Kafka, postgres_link: Proxy, traffic: Traffic, stream: Stream, sizes: Sequence[int]
+    database: Database, kafka: Kafka, postgres_link: Proxy, traffic: Traffic, stream: Stream
 ) -> None:
-    relay = relay_behind(database, kafka, postgres_link, **PACED)
+    relay = relay_behind(database, kafka, postgres_link, **{**PACED, "retention": 0.001})
     with running(relay):
-        for size in sizes:
+        for size in CUTS[stream]:
             cut_after(relay, postgres_link, stream, size, traffic)
         traffic.judge()
         eventually(lambda: traffic.one("SELECT count(*) FROM txbox.outbox") == 0)  # the pruner is back too
+
+
+#: what keeps the server in the middle of what the leader asked it to do
+HELD_UP = {
+    "the save": "SELECT FROM txbox.relay_cursor FOR UPDATE",
+    "the transaction that holds a row": "LOCK TABLE txbox.outbox_held IN SHARE MODE",
+}
+
+
+@pytest.mark.parametrize("within", HELD_UP)
+def test_cut_within(database: Database, kafka: Kafka, postgres_link: Proxy, traffic: Traffic, within: str) -> None:
+    waits = (
+        "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'txbox relay default' "
+        "AND datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    relay = relay_behind(database, kafka, postgres_link, on_undeliverable="hold")
+    with running(relay):
+        traffic.write(20)
+        traffic.settle()
+        with psycopg.connect(database.url) as hostile:
+            hostile.execute(HELD_UP[within].encode())
+            traffic.write(20)
+            if within != "the save":
+                traffic.write_refused()
+            eventually(lambda: traffic.one(waits))
+            postgres_link.drop()
+            eventually(lambda: lost_sessions(relay) >= 1)
+        traffic.write(20)
+        traffic.settle()
+        # The server ends what it had begun: the save is there, the transaction has nobody to commit it.
+        assert traffic.judge() <= (0 if within == "the save" else 20)
 
 
 @contextmanager

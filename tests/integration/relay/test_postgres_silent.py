@@ -28,8 +28,8 @@ def hasty_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def far(database: Database, postgres_link: Proxy, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """The database through the proxy; a server that is silent for 4 s is given up."""
-    monkeypatch.setattr(postgres, "_GRACE", 3.0)
+    """The database through the proxy; a server that is silent for 2 s is given up."""
+    monkeypatch.setattr(postgres, "_GRACE", 1.0)
     return Database(url=through(database.url, postgres_link), statement_timeout=1.0)
 
 

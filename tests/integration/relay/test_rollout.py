@@ -1,18 +1,21 @@
 """A new replica is started, the old one is told to end: what a rolling update does."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
+import pytest
+
 from tests.integration.relay.traffic import Traffic
-from tests.integration.running import Process, process
+from tests.integration.running import Process, process, repeating, running
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Database, Kafka
+from txbox.relay import Relay
+from txbox.relay.ledger import Ledger
 from txbox.sandbox.servers import free_ports
 
 #: seconds between looks at /readyz
@@ -55,24 +58,6 @@ def replica(database: Database, kafka: Kafka) -> Iterator[Replica]:
         yield Replica(one, port)
 
 
-@contextmanager
-def repeating(what: Callable[[], object], every: float) -> Iterator[None]:
-    """Call it again and again in a thread, until the block is over."""
-    over = threading.Event()
-
-    def repeat() -> None:
-        while not over.wait(every):
-            what()
-
-    thread = threading.Thread(target=repeat)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 def never_both_lead(old: Replica, new: Replica) -> bool:
     """Whether the old one never said so in answer to a question that was asked after the new one had said so."""
     last = max(asked for asked, _, _, role in old.answers if role == "leader")
@@ -110,3 +95,20 @@ def test_a_rollout_repeats_nothing_and_two_never_lead(
             assert traffic.judge() == 0
             print(f"told to end, ended after {ended - began:.2f} s, the next one led after {led - began:.2f} s")
             assert led - began < 5
+
+
+def test_the_role_is_given_up_before_the_lead(
+    database: Database, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = Relay(database, kafka)
+    roles = []
+    close = Ledger.close
+
+    def spy(ledger: Ledger) -> None:
+        roles.append(relay.health.report().role)
+        close(ledger)
+
+    monkeypatch.setattr(Ledger, "close", spy)
+    with running(relay):
+        eventually(lambda: relay.health.report().role == "leader")
+    assert roles == ["standby"], "another one could lead, and this one would still say that it does"
