@@ -155,6 +155,7 @@ class Loop:
 
         def wait() -> bool:
             self._health.beat()
+            self._look()
             return not stop.requested and self._clock() < deadline
 
         for row in self._retries.attend(wait):
