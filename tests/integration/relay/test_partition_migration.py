@@ -7,15 +7,18 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.conftest import Publish
 from tests.integration.relay import relay_process, steady_writer
 from tests.integration.relay.steady_writer import KINDS
 from tests.integration.relay.stress_cursors import Seen, Verdict, judge, truth_of
 from tests.integration.relay.stress_writer import prepare_tables
 from tests.integration.relay.test_cursor_stress import UNCOVERED, have_written, hostile
-from tests.integration.running import process
+from tests.integration.running import process, running
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Database, Kafka
+from txbox.outbox import Message, Outbox
+from txbox.relay import Relay, RelayConfig
 from txbox.schema import Step, layout, partition
 
 Connection = psycopg.Connection[Any]
@@ -53,3 +56,29 @@ def test_writers_and_a_relay_go_on_while_the_outbox_is_partitioned_and_old_parti
 
 def parts(conn: Connection) -> list[str]:
     return [part.name for part in layout(conn).parts or ()]
+
+
+def test_a_relay_publishes_while_partitioning_waits_for_a_writer_that_stays_open(
+    conn: Connection, database: Database, kafka: Kafka, publish: Publish, topics: Topics, topic: str
+):
+    command = ("txbox.cli", "db", "partition", "--apply", "--database-url", database.url, "--wait")
+    ids: list[Any] = []
+    with running(Relay(database, kafka, RelayConfig(retention=0))):
+        with psycopg.connect(database.url) as writer:
+            late = Outbox().add(writer, Message("Open", topic=topic))
+            with process(*command, "1s") as hurried:
+                ids += publish(Message("T", topic=topic))
+                assert hurried.ended() == 1
+                assert f"pid {writer.info.backend_pid}" in hurried.log
+                assert "run it again" in hurried.log
+            with process(*command, "60s") as patient:
+                for _ in range(30):
+                    ids += publish(Message("T", topic=topic))
+                    eventually(lambda: topics.ids(topic)[-1] == str(ids[-1]))  # noqa: B023  # it is called here
+                assert patient.popen.poll() is None, patient.log
+                writer.commit()
+                assert patient.ended() == 0, patient.log
+        ids += publish(Message("T", topic=topic))
+        eventually(lambda: topics.count(topic) == len(ids) + 1)
+    assert [id_ for id_ in topics.ids(topic) if id_ != str(late)] == [str(id_) for id_ in ids]
+    assert parts(conn)[0] == "outbox_p0"
