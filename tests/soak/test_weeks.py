@@ -31,7 +31,7 @@ def test_an_outbox_is_as_large_after_weeks_as_after_the_first(
     began = time.monotonic()
     stood = live_through(conn, pruner, hours=3 * WEEK_OF_HOURS, rows=ROWS)
     full, weeks = stood[WEEK_OF_HOURS].size, [stood[n * WEEK_OF_HOURS - 1] for n in (1, 2, 3)]
-    told = {"partitions": len(layout(conn).parts or ()), "seconds": round(time.monotonic() - began)}
+    told: dict[str, object] = {"partitions": len(layout(conn).parts or ()), "seconds": round(time.monotonic() - began)}
     told |= {"megabytes": [week.size >> 20 for week in weeks], "most": max(hour.size for hour in stood) >> 20}
     print(json.dumps({**told, "dead": [week.dead for week in weeks], "most_dead": max(hour.dead for hour in stood)}))
     assert max(hour.size for hour in stood) <= 1.5 * full

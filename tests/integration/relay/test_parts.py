@@ -11,14 +11,15 @@ from click.testing import CliRunner
 from tests.integration.conftest import Publish
 from tests.integration.relay.test_cursor_facts import Holders, holders, writer
 from tests.integration.relay.test_prune import CURSOR, WEEK, RelayOnce, fill, pruner, seqs
-from tests.integration.running import running
+from tests.integration.running import ROOT, running
+from tests.integration.schema.catalog import catalog
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.cli.main import txbox
 from txbox.daemon import Database, Kafka
 from txbox.outbox import Message, Outbox
 from txbox.relay import Relay, RelayConfig
-from txbox.relay.errors import UnfitSequence
+from txbox.relay.errors import Superseded, UnfitSequence
 from txbox.relay.ledger import Ledger
 from txbox.relay.parts import Parts
 from txbox.relay.poll import SETTINGS, Poll
@@ -261,3 +262,38 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield plan
     for below in plan.get("Plans", ()):
         yield from nodes(below)
+
+
+def test_the_way_back_that_is_written_down_leads_to_the_plain_outbox(
+    conn: Connection, publish: Publish, relay_once: RelayOnce, topics: Topics
+):
+    before = catalog(conn)
+    topic = topics.make()
+    ids = publish(*(Message("T", topic=topic) for _ in range(5)))
+    relay_once()
+    partition(conn, rows=10)
+    ids += publish(*(Message("T", topic=topic) for _ in range(25)))
+    page = (ROOT / "docs" / "partitions.md").read_text()
+    conn.execute(page.partition("```sql\n")[2].partition("```")[0].encode())
+    ids += publish(*(Message("T", topic=topic) for _ in range(5)))
+    relay_once()
+    assert topics.ids(topic) == [str(id_) for id_ in ids]
+    assert catalog(conn) == before
+    partition(conn, rows=10)
+    assert len(seqs(conn)) == 35
+
+
+@pytest.mark.parametrize("led", [False, True])
+def test_a_relay_that_takes_the_lead_while_partitions_are_made_does_not_note_the_sequence_of_before(
+    conn: Connection, database: Database, led: bool
+):
+    ledger = Ledger.open(database, "default", SETTINGS)
+    if led:
+        ledger.take("me", ledger.inspect())
+    facts = ledger.inspect()
+    partition(conn)
+    with pytest.raises(Superseded):
+        ledger.take("me", facts)
+    ledger.take("me", ledger.inspect())
+    ledger.inspect()
+    ledger.close()

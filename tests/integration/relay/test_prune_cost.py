@@ -94,7 +94,7 @@ def test_space_is_used_again(conn: Connection, pruner: Connection):
 @pytest.mark.parametrize("partitioned", [False, True], ids=["plain", "partitioned"])
 def test_an_outbox_is_as_large_after_weeks_as_after_the_first(conn: Connection, pruner: Connection, partitioned: bool):
     if partitioned:
-        partition(conn, rows=12 * 20)
+        partition(conn, rows=48 * 20)
     stood = live_through(conn, pruner, hours=3 * WEEK_OF_HOURS, rows=20)
     full = stood[WEEK_OF_HOURS].size
     assert max(hour.size for hour in stood) <= 1.6 * full

@@ -11,9 +11,21 @@ from psycopg import Connection
 from tests.integration.schema.catalog import catalog
 from txbox.daemon import Database
 from txbox.outbox import Message, Outbox
-from txbox.schema import SchemaBusy, SchemaError, Step, Unpartitionable, layout, migrate, migrations, partition, require
+from txbox.schema import (
+    SchemaBusy,
+    SchemaError,
+    Step,
+    Unpartitionable,
+    layout,
+    migrate,
+    migrations,
+    partition,
+    partitioning,
+    require,
+)
 from txbox.schema.migrations import Migration, known
 from txbox.schema.partitions import AHEAD, FAR
+from txbox.schema.statements import compose
 
 ALL = (Step.WRAP, Step.CLOSE, Step.JUMP)
 FILL = "INSERT INTO txbox.outbox (topic, type) SELECT 't', 'Happened' FROM generate_series(1, %s)"
@@ -84,6 +96,31 @@ def test_rights_and_owner_go_over_to_the_new_table_and_its_sequence(conn: Connec
             conn.execute(f"DROP ROLE {role}".encode())
 
 
+def test_a_member_of_the_owner_may_make_partitions(conn: Connection):
+    for statement in (
+        "DROP ROLE IF EXISTS parts_member, parts_owner",
+        "CREATE ROLE parts_owner",
+        "CREATE ROLE parts_member",
+    ):
+        conn.execute(statement)
+    try:
+        conn.execute("GRANT parts_owner TO parts_member")
+        conn.execute("ALTER SCHEMA txbox OWNER TO parts_owner")
+        for name in ("outbox", "outbox_readable", "relay_cursor", "migration"):
+            conn.execute(f"ALTER TABLE txbox.{name} OWNER TO parts_owner".encode())
+        conn.execute("SET ROLE parts_member")
+        assert partition(conn, rows=10) == ALL
+        conn.execute(FILL, (50,))
+        assert partition(conn) == (Step.EXTEND,)
+        conn.execute("RESET ROLE")
+        owners = "SELECT array_agg(DISTINCT tableowner) FROM pg_tables WHERE tablename ~ '^outbox(_p.*|_end)?$'"
+        assert value(conn, owners) == ["parts_owner"]
+    finally:
+        conn.execute("RESET ROLE")
+        conn.execute("DROP SCHEMA txbox CASCADE")
+        conn.execute("DROP ROLE parts_member, parts_owner")
+
+
 @pytest.mark.parametrize(
     ("made", "told"),
     [
@@ -103,26 +140,34 @@ def test_what_partitions_would_not_take_over_is_named_and_nothing_is_done(conn: 
 
 
 def test_what_a_dead_process_left_is_finished_by_the_next_and_keeps_no_writer_from_writing(
-    conn: Connection,
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
 ):
+    for statement in ("make_way", "set_below", "validate", "drop_below", "attach"):
+        conn.execute(FILL, (10,))
+        with monkeypatch.context() as patched:
+            patched.setattr(partitioning, "compose", _dies_at(statement))
+            with pytest.raises(KeyboardInterrupt):
+                partition(conn)
     conn.execute(FILL, (10,))
     with pytest.raises(KeyboardInterrupt):
-        partition(conn, told=_dies_at(Step.CLOSE))
-    conn.execute(FILL, (10,))
-    conn.execute(
-        f"ALTER TABLE txbox.outbox_p0 ADD CONSTRAINT outbox_below_{FAR} CHECK (seq < {FAR}) NOT VALID".encode()
-    )
-    conn.execute(FILL, (10,))
-    with pytest.raises(KeyboardInterrupt):
-        partition(conn, told=_dies_at(Step.JUMP))
+        partition(conn, told=_dies_before(Step.JUMP))
     conn.execute(FILL, (10,))
     assert partition(conn) == (Step.JUMP,)
     conn.execute(FILL, (10,))
     seqs = [seq for (seq,) in conn.execute("SELECT seq FROM txbox.outbox ORDER BY seq")]
-    assert seqs == [*range(1, 41), *range(FAR, FAR + 10)]
+    assert seqs == [*range(1, 71), *range(2 * FAR, 2 * FAR + 10)]
 
 
-def _dies_at(step: Step) -> Any:
+def _dies_at(statement: str) -> Any:
+    def dying(package: str, file: str, name: str, **parts: Any) -> Any:
+        if name == statement:
+            raise KeyboardInterrupt
+        return compose(package, file, name, **parts)
+
+    return dying
+
+
+def _dies_before(step: Step) -> Any:
     def told(now: Step) -> None:
         if now is step:
             raise KeyboardInterrupt
@@ -161,11 +206,11 @@ def test_a_change_that_waits_for_a_writer_holds_others_up_for_an_instant_only_an
     with psycopg.connect(database.url, autocommit=True) as changing:
         run = migrate if change == "migrate" else partition
         with pytest.raises(SchemaBusy, match=rf"pid {other.info.backend_pid}, unnamed, idle in transaction"):
-            run(changing, patience=0.0)  # type: ignore[operator]
+            run(changing, patience=0.0)
         conn.execute("SET lock_timeout = '100ms'")
         conn.execute(FILL, (1,))
         other.commit()
-        assert run(changing, patience=20.0)  # type: ignore[operator]
+        assert run(changing, patience=20.0)
 
 
 def _one_more_step(monkeypatch: pytest.MonkeyPatch) -> None:
