@@ -204,6 +204,7 @@ def test_a_change_that_waits_for_a_writer_holds_others_up_for_an_instant_only_an
         _one_more_step(monkeypatch)
     Outbox().add(other, Message("Open", topic="t"))
     with psycopg.connect(database.url, autocommit=True) as changing:
+        changing.execute("SET statement_timeout = '20s'")  # who waits for longer than a second breaks the promise
         run = migrate if change == "migrate" else partition
         with pytest.raises(SchemaBusy, match=rf"pid {other.info.backend_pid}, unnamed, idle in transaction"):
             run(changing, patience=0.0)
