@@ -1,6 +1,7 @@
 """The leader's pruning: a thread and a session of its own, so that no read or save ever waits for a batch."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import psycopg
 from txbox.daemon import Backoff, Database, Link, connect
 from txbox.relay.parts import Parts
 from txbox.relay.prune import SETTINGS, Stride, Sweep, pause
-from txbox.schema import SchemaBusy, layout, partition
+from txbox.schema import SchemaBusy, layout, next_step, partition
 
 __all__ = ["Pruner", "pruning"]
 
@@ -39,7 +40,7 @@ class Pruner:
         self._backoff = Backoff(first=1.0, cap=60.0)
         self._failures = 0
         self._stopped = threading.Event()
-        self._conn: psycopg.Connection[Any] | None = None
+        self._conn: Link[Any] | None = None
         self._clock = time.monotonic
         self._turn_due, self._refusals = 0.0, 0
 
@@ -65,10 +66,10 @@ class Pruner:
             except psycopg.Error:  # a server that cannot be reached runs nothing for us
                 _log.debug("the pruning's statement could not be cancelled", exc_info=True)
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> Link[Any]:
         return connect(Link[Any], self._database, f"prune {self._name}", SETTINGS)
 
-    def _tend(self, conn: psycopg.Connection[Any]) -> None:
+    def _tend(self, conn: Link[Any]) -> None:
         """Walk over the old rows, again and again; drop old partitions, and make new ones.
 
         A new session begins at the first row: it may be another server.
@@ -88,14 +89,14 @@ class Pruner:
             stride = replace(stride, start=max(stride.start, layout(conn, self._database.schema).loose_from))
             self._stopped.wait(max(self._rest, pause(took)))
 
-    def _turn(self, conn: psycopg.Connection[Any], parts: Parts) -> None:
+    def _turn(self, conn: Link[Any], parts: Parts) -> None:
         """Make partitions ahead and drop those that are old; never in the way of writers for longer than an instant."""
         now = layout(conn, self._database.schema)
         if now.parts is None or self._clock() < self._turn_due:
             return
         try:
-            if steps := partition(conn, self._database.schema, patience=_TRIES, sleep=self._sleep):
-                _log.info("partitions made", extra={"steps": ", ".join(steps)})
+            if next_step(now):
+                self._grow(conn)
             for part, rows in parts.ripe(lambda took: self._stopped.wait(pause(took))):
                 if not self._stopped.is_set():
                     self._pruned(parts.drop(part, patience=_TRIES, sleep=self._sleep))
@@ -107,6 +108,15 @@ class Pruner:
             delay = _BUSY.delay(self._refusals)
             self._turn_due = self._clock() + delay
             _log.info("partitions wait for their turn", extra={"why": str(busy), "in_seconds": round(delay, 2)})
+
+    def _grow(self, conn: Link[Any]) -> None:
+        """Make partitions ahead."""
+        patience, conn.patience = conn.patience, math.inf  # to close the last one reads all of it, without a word
+        try:
+            steps = partition(conn, self._database.schema, patience=_TRIES, sleep=self._sleep)
+        finally:
+            conn.patience = patience
+        _log.info("partitions made", extra={"steps": ", ".join(steps)})
 
     def _sleep(self, seconds: float) -> None:
         """Wait between tries for a lock; a stop ends them."""
