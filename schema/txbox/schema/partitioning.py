@@ -7,7 +7,7 @@ dies, leaves an outbox that works; the next call goes on from there.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar, assert_never
 
 from psycopg import Connection, errors, sql
@@ -56,8 +56,9 @@ def partition(
     outbox, done = _Outbox(conn, schema, patience, sleep), list[Step]()
     while step := next_step(now := layout(conn, schema)):
         told(step)
-        outbox.take(step, now, rows or now.rows)
-        done.append(step)
+        with suppress(_Moved):
+            outbox.take(step, now, rows or now.rows)
+            done.append(step)
     return tuple(done)
 
 
@@ -76,6 +77,10 @@ def drop(
     """
     outbox = _Outbox(conn, schema, patience, sleep)
     return outbox.patiently(lambda share: outbox.drop(part, allowed, share))
+
+
+class _Moved(Exception):
+    """Somebody else made partitions meanwhile: what is to be done is another thing now."""
 
 
 class _Outbox:
@@ -103,10 +108,10 @@ class _Outbox:
             case Step.WRAP:
                 if found := self.ask("obstacles"):
                     raise Unpartitionable(self._schema, found)
-                self.patiently(self._wrap)
+                self.patiently(lambda share: self._wrap(now, share))
             case Step.CLOSE:
                 bound = (now.drawn // FAR + 2) * FAR
-                self._close(now.end, bound, rows)
+                self._close(now, bound, rows)
             case Step.JUMP:
                 self.ask("jump", to=next(p.upper - 1 for p in now.parts or () if p.upper and p.upper > now.drawn))
             case Step.EXTEND:
@@ -116,7 +121,7 @@ class _Outbox:
 
     def drop(self, part: Part, allowed: Callable[[], bool], share: float) -> bool:
         """Drop a partition, if it may still go, and COMMIT."""
-        with self._alone(share):
+        with self._alone(share, None):
             if part.name not in {found.name for found in layout(self._conn, self._schema).parts or ()}:
                 return False
             self.do("lock_part", part=sql.Identifier(part.name))
@@ -136,10 +141,20 @@ class _Outbox:
         self._conn.execute(compose(__package__, "partitioning.sql", name, schema=schema, **parts))
 
     @contextmanager
-    def _alone(self, share: float, *parts: str, before: Callable[[], object] = lambda: None) -> Iterator[None]:
-        """A transaction that has the outbox and some of its partitions for itself; what goes `before` keeps nobody."""
+    def _first(self, now: Layout | None) -> Iterator[None]:
+        """A transaction in which nobody else makes partitions. Raises _Moved if somebody did since `now`."""
         with self._conn.transaction():
             self.do("lock")
+            if now is not None and layout(self._conn, self._schema).parts != now.parts:
+                raise _Moved
+            yield
+
+    @contextmanager
+    def _alone(
+        self, share: float, now: Layout | None, *parts: str, before: Callable[[], object] = lambda: None
+    ) -> Iterator[None]:
+        """A transaction that has the outbox and some of its partitions for itself; what goes `before` keeps nobody."""
+        with self._first(now):
             before()
             if self.ask("hopeless") == [True]:
                 raise errors.LockNotAvailable("others have used the outbox for seconds")
@@ -149,8 +164,8 @@ class _Outbox:
                 self.do("lock_part", part=sql.Identifier(part))
             yield
 
-    def _wrap(self, share: float) -> None:
-        with self._alone(share):
+    def _wrap(self, now: Layout, share: float) -> None:
+        with self._alone(share, now):
             # Who drew a seq first and inserts then waits for us by now: so here we hardly wait at all.
             keep_short(self._conn, self._schema, 0.1)
             [sequence] = self.ask("sequence_name")
@@ -166,8 +181,9 @@ class _Outbox:
                 self._conn.execute(statement)
             self.do("follow", table=sql.Literal(self._table), old=sql.Literal(old))
 
-    def _close(self, end: Part | None, bound: int, rows: int) -> None:
+    def _close(self, now: Layout, bound: int, rows: int) -> None:
         """Give the last partition an upper bound, far away, and put others behind it."""
+        end = now.end
         if end is None:
             raise SchemaError(
                 f"the outbox of schema {self._schema!r} has no partition without an upper end: writers will fail. "
@@ -175,17 +191,12 @@ class _Outbox:
                 "partition's end) TO (MAXVALUE)"
             )
         part, name = sql.Identifier(end.name), f"outbox_p{end.lower or 0}"
-        if not (found := self._below(end.name)):
-            self.patiently(lambda share: self._set_below(part, bound, share))
-            found = self._below(end.name)
-        [constraint] = found
+        constraint = self.patiently(lambda share: self._set_below(now, end, bound, share))
         bound = int(constraint.rpartition("_")[2])
-        with self._conn.transaction():
-            self._conn.execute("SET LOCAL statement_timeout = 0")  # it reads the whole partition
-            self.do("validate", part=part, constraint=sql.Identifier(constraint))
+        self.patiently(lambda _: self._validate(now, part, sql.Identifier(constraint)))
 
         def close(share: float) -> None:
-            with self._alone(share, end.name, before=lambda: self._make(bound, rows, AHEAD)):
+            with self._alone(share, now, end.name, before=lambda: self._make(bound, rows, AHEAD)):
                 self.do("detach", part=part)
                 if name != end.name:
                     self.do("rename_key", part=part, old=_key(end.name), new=_key(name))
@@ -205,20 +216,27 @@ class _Outbox:
         assert end is not None, "next_step says so"  # noqa: S101
         assert end.lower is not None, "next_step says so"  # noqa: S101
         start = end.lower
-        with self._alone(share, end.name, before=lambda: self._make(start, rows, count)):
+        with self._alone(share, now, end.name, before=lambda: self._make(start, rows, count)):
             self.do("detach", part=sql.Identifier(end.name))
             self._attach_new(start, rows, count)
             # Fails, and takes all back, if somebody wrote a row into it with a seq of his own.
             self._attach(end.name, sql.Literal(start + count * rows), _MAXVALUE)
 
-    def _below(self, part: str) -> list[str]:
-        return self.ask("below", part=sql.Identifier(self._schema, part).as_string(None))
+    def _set_below(self, now: Layout, end: Part, bound: int, share: float) -> str:
+        """Let the last partition take no seq from `bound` on, if none is set yet; return the constraint's name."""
+        with self._first(now):
+            found: list[str] = self.ask("below", part=sql.Identifier(self._schema, end.name).as_string(None))
+            if not found:
+                keep_short(self._conn, self._schema, share)
+                found = [f"outbox_below_{bound}"]
+                part, constraint = sql.Identifier(end.name), sql.Identifier(found[0])
+                self.do("set_below", part=part, constraint=constraint, upper=sql.Literal(bound))
+            return found[0]
 
-    def _set_below(self, part: sql.Identifier, bound: int, share: float) -> None:
-        with self._conn.transaction():
-            keep_short(self._conn, self._schema, share)
-            constraint = sql.Identifier(f"outbox_below_{bound}")
-            self.do("set_below", part=part, constraint=constraint, upper=sql.Literal(bound))
+    def _validate(self, now: Layout, part: sql.Identifier, constraint: sql.Identifier) -> None:
+        with self._first(now):
+            self._conn.execute("SET LOCAL statement_timeout = 0")  # it reads the whole partition
+            self.do("validate", part=part, constraint=constraint)
 
     def _make(self, start: int, rows: int, count: int) -> None:
         for lower in range(start, start + count * rows, rows):

@@ -17,7 +17,9 @@ WHERE i.inhparent = %(table)s::regclass
 ORDER BY lower NULLS FIRST, upper NULLS LAST;
 
 -- name: drawn
-SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0);
+-- To name the table is to lock it: its sequence does not change before this has ended.
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0)
+WHERE NOT EXISTS (SELECT FROM {schema}.outbox WHERE false);
 
 -- name: obstacles
 -- What would stay behind on the first partition, or go on looking at it alone.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -219,6 +220,22 @@ def _one_more_step(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "ALTER TABLE {schema}.outbox ADD COLUMN more int; ALTER TABLE {schema}.outbox DROP COLUMN more;"
     steps = (*known(), Migration(version=len(known()) + 1, name="more", text=text))
     monkeypatch.setattr(migrations, "known", lambda: steps)
+
+
+def test_two_that_make_partitions_at_once_make_them_once(conn: Connection, database: Database):
+    conn.execute(FILL, (1000,))
+
+    def run(_: int) -> tuple[Step, ...]:
+        with psycopg.connect(database.url, autocommit=True) as one:
+            return partition(one, rows=10)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            done = [step for steps in pool.map(run, range(4)) for step in steps]
+        assert done.count(Step.WRAP) <= 1
+        assert done.count(Step.CLOSE) + done.count(Step.EXTEND) == 1
+        assert layout(conn).ahead == AHEAD
+        conn.execute(FILL, (AHEAD * 10 - 20,))
 
 
 def test_inside_a_transaction_of_yours_it_refuses(conn: Connection):
