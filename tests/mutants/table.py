@@ -412,4 +412,11 @@ MUTANTS = (
         "tests/integration/schema/test_partition.py -k dead_process",
 >>>>>>> 53ec24f (Docs of the outbox in partitions; mutants of its rules)
     ),
+    Mutant(
+        "two that make partitions do not notice each other",
+        "schema/txbox/schema/partitioning.py",
+        "if now is not None and layout(self._conn, self._schema).parts != now.parts:",
+        "if False:",
+        "tests/integration/schema/test_partition.py -k at_once",
+    ),
 )

@@ -92,7 +92,7 @@ class Pruner:
     def _turn(self, conn: Link[Any], parts: Parts) -> None:
         """Make partitions ahead and drop those that are old; never in the way of writers for longer than an instant."""
         now = layout(conn, self._database.schema)
-        if now.parts is None or self._clock() < self._turn_due:
+        if now.parts is None or now.wrapped or self._clock() < self._turn_due:
             return
         try:
             if next_step(now):

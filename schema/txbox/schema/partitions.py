@@ -95,6 +95,11 @@ class Layout:
         return widths[-1] if widths and widths[-1] < FAR // 2 else ROWS
 
     @property
+    def wrapped(self) -> bool:
+        """Whether the table of before is the one partition: how large others are to be, who began it will say."""
+        return self.end is not None and self.end.lower is None
+
+    @property
     def loose_from(self) -> int:
         """The first seq of what can only be pruned row by row: of the last partition, or of the plain table."""
         return (self.end.lower or 0) if self.end else 0

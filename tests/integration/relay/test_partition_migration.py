@@ -42,8 +42,7 @@ def partition_under(
         writers = [*hostiles, *steady]
         eventually(lambda: have_written(writers, conn, 500), within=60)
         with psycopg.connect(database.url, autocommit=True) as own:
-            # The rest may be done by the leader, who is as quick.
-            assert partition(own, rows=2000, patience=240)[0] is Step.WRAP
+            assert partition(own, rows=2000, patience=240)[:2] == (Step.WRAP, Step.CLOSE)
         eventually(lambda: "outbox_p0" not in parts(conn), within=120)
         eventually(lambda: parts(conn)[0] != "outbox_p2000000000000", within=120)
         assert leader.popen.poll() is None, leader.log

@@ -24,7 +24,7 @@ from txbox.relay.ledger import Ledger
 from txbox.relay.parts import Parts
 from txbox.relay.poll import SETTINGS, Poll
 from txbox.relay.prune import prune
-from txbox.schema import SchemaBusy, layout, partition
+from txbox.schema import SchemaBusy, Step, layout, partition
 from txbox.schema.partitions import AHEAD, FAR
 
 __all__ = ["holders", "pruner", "writer"]
@@ -196,6 +196,27 @@ def test_a_leader_makes_partitions_ahead_and_drops_old_ones(
         eventually(lambda: relay.registry.get_sample_value("txbox_relay_pruned_total") == 120)
         assert relay.registry.get_sample_value("txbox_relay_epoch") == 1
     assert topics.ids(topic) == [str(id_) for id_ in ids]
+
+
+def test_a_leader_leaves_the_size_of_partitions_to_who_began_to_make_them(
+    conn: Connection, database: Database, kafka: Kafka, publish: Publish, topic: str
+):
+    class Gone(Exception):
+        """Of who began."""
+
+    def told(step: Step) -> None:
+        if step is Step.CLOSE:
+            raise Gone
+
+    with pytest.raises(Gone):
+        partition(conn, told=told)
+    with running(Relay(database, kafka, RelayConfig(retention=0.001))):
+        for _ in range(3):
+            publish(Message("T", topic=topic))
+            eventually(lambda: seqs(conn) == [])
+    assert names(conn) == ["outbox_p0"]
+    partition(conn, rows=10)
+    assert layout(conn).rows == 10
 
 
 def test_commands_know_both_layouts(conn: Connection, database: Database):
