@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "the lock of the table instead of the sequence's",
         _POLL,
-        "AND l.relation = %(sequence)s",
-        "AND l.relation = '{schema}.outbox'::regclass AND %(sequence)s > 0",
+        "AND l.relation = coalesce(\n        (SELECT oid FROM pg_class WHERE oid = %(sequence)s),",
+        "AND l.relation = coalesce(\n        (SELECT '{schema}.outbox'::regclass::oid WHERE %(sequence)s > 0),",
         _FACTS,
     ),
     Mutant(

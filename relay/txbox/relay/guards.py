@@ -29,6 +29,8 @@ class Facts:
     cycles: bool
     permanent: bool
     subscribed: bool
+    #: a partition that somebody began to detach, and did not come to the end
+    detaching: str | None = None
     last_value: int
     backend: int
     sequence: str
@@ -115,8 +117,14 @@ def _check_sequence(facts: Facts) -> None:
         raise UnfitSequence("the outbox's sequence does not rise by one for ever", f"{alter} INCREMENT 1 SET NO CYCLE")
     if not facts.permanent:
         raise UnfitSequence(
-            "the outbox or its sequence is unlogged or temporary: a crash would empty it, but not the cursor",
+            "the outbox, a partition or the sequence is unlogged or temporary: a crash would empty it, not the cursor",
             "ALTER TABLE txbox.outbox SET LOGGED",
+        )
+    if facts.detaching:
+        raise UnfitSequence(
+            f"partition {facts.detaching} is half detached: nobody sees its rows, which would be taken for rolled back",
+            f"ALTER TABLE txbox.outbox DETACH PARTITION {facts.detaching} FINALIZE, and attach it again if a relay has "
+            "not published all of it",
         )
     if facts.subscribed:
         raise UnfitSequence(

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, scalar_row, tuple_row
 
 from txbox.daemon import Database, Link, connect
 from txbox.relay.cursor import Cursor, Gap
-from txbox.relay.errors import AnotherLeader, Superseded
+from txbox.relay.errors import AnotherLeader, Superseded, UnfitSequence
 from txbox.relay.guards import Facts, Stored, check, require_fit
 from txbox.relay.session import require_own
 from txbox.schema import Statements, require
@@ -68,6 +68,8 @@ class Ledger:
         assert backend is not None, "a SELECT without FROM has one row"  # noqa: S101
         require_fit(facts, backend)
         stored = self.stored()
+        if stored is not None and (stored.sequence_oid != facts.sequence_oid or stored.tail > facts.last_value):
+            facts = self.facts()  # those were of before: another leader saved, or the outbox has just been partitioned
         check(self.name, facts, stored)
         if stored is not None and stored.timeline not in (None, facts.timeline):
             # Whichever server was promoted, its cursor stands behind its rows: it is read anew, and nothing else is.
@@ -78,10 +80,16 @@ class Ledger:
     def facts(self) -> Facts:
         """Return what the database is like, fit or not. Raises SchemaError, psycopg.Error."""
         self.schema_version = require(self.conn, self._schema)
-        with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
-            facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()
-        assert facts is not None, "require() found the table"  # noqa: S101
-        return facts
+        for _ in range(2):  # the sequence may change between a statement's snapshot and its look at the catalog
+            with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
+                facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()
+            if facts is not None:
+                return facts
+        raise UnfitSequence(
+            "the outbox's seq is no identity column",
+            "ALTER TABLE txbox.outbox ALTER COLUMN seq ADD GENERATED ALWAYS "
+            "AS IDENTITY (CACHE 1), and let it begin above the last seq",
+        )
 
     def accept(self, facts: Facts, *, from_start: bool) -> bool:
         """Let the cursor belong to this database from now on, and COMMIT; return whether there is one.
@@ -106,7 +114,10 @@ class Ledger:
             return bool(cursor.execute(self.statements["lock"], {"lock": lock}).fetchone())
 
     def take(self, leader: str, facts: Facts) -> Cursor:
-        """Raise the epoch, under the lock, and return the saved cursor; a first one begins before the first row."""
+        """Raise the epoch, under the lock, and return the saved cursor; a first one begins before the first row.
+
+        Raises Superseded if the sequence is no longer what `facts` say.
+        """
         with self.conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(
                 self.statements["take"],
@@ -119,7 +130,8 @@ class Ledger:
                     "sequence_filenode": facts.sequence_filenode,
                 },
             ).fetchone()
-        assert row is not None, "an upsert returns its row"  # noqa: S101
+        if row is None:
+            raise Superseded(self.name, self.epoch)
         tail, gaps, self.epoch = row
         return Cursor(tail, tuple(Gap(gap.lower, gap.upper - 1) for gap in gaps))
 

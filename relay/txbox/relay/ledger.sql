@@ -1,5 +1,12 @@
 -- name: facts
--- What must be so for the cursor to be right, in one row.
+-- What must be so for the cursor to be right, in one row. The outbox's tables are itself, its partitions, its sequence.
+WITH tables AS (
+    SELECT %(table)s::text::regclass AS relid
+    UNION
+    SELECT inhrelid FROM pg_inherits WHERE inhparent = %(table)s::text::regclass
+    UNION
+    SELECT pg_get_serial_sequence(%(table)s, 'seq')::regclass
+)
 SELECT
     pg_is_in_recovery() AS in_recovery,
     (SELECT system_identifier::text FROM pg_control_system()) AS system_identifier,
@@ -13,8 +20,14 @@ SELECT
     q.seqcache AS cache,
     q.seqincrement AS increment,
     q.seqcycle AS cycles,
-    t.relpersistence = 'p' AND s.relpersistence = 'p' AS permanent,
-    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid = t.oid) AS subscribed,
+    NOT EXISTS (SELECT FROM pg_class WHERE oid IN (SELECT relid FROM tables) AND relpersistence <> 'p') AS permanent,
+    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (SELECT relid FROM tables)) AS subscribed,
+    (
+        SELECT relid::regclass::text
+        FROM tables JOIN pg_inherits ON inhrelid = relid
+        WHERE inhdetachpending
+        LIMIT 1
+    ) AS detaching,
     CASE
         WHEN pg_is_in_recovery() OR NOT has_sequence_privilege(s.oid, 'SELECT, USAGE') THEN 0
         ELSE coalesce(pg_sequence_last_value(s.oid), 0)
@@ -35,7 +48,7 @@ SELECT
 FROM pg_class AS t
 JOIN pg_class AS s ON s.oid = pg_get_serial_sequence(%(table)s, 'seq')::regclass
 JOIN pg_sequence AS q ON q.seqrelid = s.oid
-WHERE t.oid = %(table)s::regclass;
+WHERE t.oid = %(table)s::text::regclass;
 
 -- name: backend
 SELECT pg_backend_pid();
@@ -50,14 +63,15 @@ FROM {schema}.relay_cursor
 WHERE name = %(name)s;
 
 -- name: take
--- The epoch rises with each leader, so that a save of an earlier one finds nothing to update.
+-- The epoch rises with each leader, so that a save of an earlier one finds nothing to update. Nothing happens when the
+-- sequence is not the one that was inspected: the outbox has just been partitioned.
 INSERT INTO {schema}.relay_cursor AS mine (
     name, epoch, leader, saved_at, system_identifier, timeline, sequence_oid, sequence_filenode
 )
-VALUES (
-    %(name)s, 1, %(leader)s, clock_timestamp(), %(system_identifier)s, %(timeline)s, %(sequence_oid)s,
-    %(sequence_filenode)s
-)
+SELECT
+    %(name)s, 1, %(leader)s, clock_timestamp(), %(system_identifier)s, %(timeline)s::bigint, s.oid, s.filenode
+FROM (SELECT %(sequence_oid)s::oid, %(sequence_filenode)s::oid) AS s (oid, filenode)
+WHERE s.filenode = pg_relation_filenode(s.oid)
 ON CONFLICT (name) DO UPDATE SET
     epoch = mine.epoch + 1,
     leader = excluded.leader,
@@ -66,6 +80,7 @@ ON CONFLICT (name) DO UPDATE SET
     timeline = excluded.timeline,
     sequence_oid = excluded.sequence_oid,
     sequence_filenode = excluded.sequence_filenode
+WHERE coalesce(mine.sequence_oid, excluded.sequence_oid) = excluded.sequence_oid
 RETURNING tail, gaps, epoch;
 
 -- name: mine

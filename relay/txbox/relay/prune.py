@@ -23,7 +23,9 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.types.numeric import Float8, Int8
 
-from txbox.schema import Statements
+from txbox.relay.parts import Parts
+from txbox.schema import Statements, layout
+from txbox.schema.locks import PATIENCE
 
 __all__ = ["SETTINGS", "Found", "Stride", "Sweep", "pause", "prune"]
 
@@ -135,13 +137,18 @@ class Sweep:
 def prune(conn: Connection[Any], older_than: float, schema: str = "txbox", *, dry_run: bool = False) -> int:
     """Delete, AND COMMIT in batches, rows that every relay has published and that are older than so many seconds.
 
-    Returns how many; with `dry_run` how many it would be, and deletes none. Safe beside relays, writers and others that
-    prune, and to be broken off. Takes a connection in autocommit. Raises ValueError otherwise, and psycopg.Error.
+    Of a partitioned outbox whole partitions, and rows only of the last one. Returns how many; with `dry_run` how many
+    it would be, and deletes none. Safe beside relays, writers and others that prune, and to be broken off. Takes a
+    connection in autocommit. Raises ValueError otherwise, SchemaBusy when a partition's turn did not come, and
+    psycopg.Error.
     """
     if not conn.autocommit:
         raise ValueError("prune commits each batch: call it on a connection in autocommit")
+    parts, pruned = Parts(conn, schema, older_than), 0
+    for part, rows in parts.ripe(lambda _: None):
+        pruned += rows if dry_run else parts.drop(part, patience=PATIENCE)
     sweep = Sweep(conn, schema, older_than, dry_run=dry_run)
-    stride, pruned = Stride(), 0
+    stride = Stride(start=layout(conn, schema).loose_from)
     while not stride.done:
         found, took = sweep.batch(stride)
         pruned += found.old if dry_run else found.deleted

@@ -1,15 +1,20 @@
 """The leader's pruning: a thread and a session of its own, so that no read or save ever waits for a batch."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import psycopg
 
 from txbox.daemon import Backoff, Database, Link, connect
+from txbox.relay.parts import Parts
 from txbox.relay.prune import SETTINGS, Stride, Sweep, pause
+from txbox.schema import SchemaBusy, layout, next_step, partition
 
 __all__ = ["Pruner", "pruning"]
 
@@ -17,6 +22,10 @@ __all__ = ["Pruner", "pruning"]
 _REST: Final = 10.0
 #: seconds to wait for a statement to be broken off
 _PATIENCE: Final = 2.0
+#: seconds in which partitions try for their lock
+_TRIES: Final = 5.0
+#: waits after partitions were refused their lock
+_BUSY: Final = Backoff(first=2.0, cap=300.0)
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +40,16 @@ class Pruner:
         self._backoff = Backoff(first=1.0, cap=60.0)
         self._failures = 0
         self._stopped = threading.Event()
-        self._conn: psycopg.Connection[Any] | None = None
+        self._conn: Link[Any] | None = None
+        self._clock = time.monotonic
+        self._turn_due, self._refusals = 0.0, 0
 
     def run(self) -> None:
         """Prune until stopped. An error is logged and waited out: publishing does not depend on this."""
         while not self._stopped.is_set():
             try:
                 with closing(self._connect()) as self._conn:
-                    self._walk(Sweep(self._conn, self._database.schema, self._retention))
+                    self._tend(self._conn)
             except psycopg.Error as error:
                 if not self._stopped.is_set():
                     self._survive(error)
@@ -55,18 +66,62 @@ class Pruner:
             except psycopg.Error:  # a server that cannot be reached runs nothing for us
                 _log.debug("the pruning's statement could not be cancelled", exc_info=True)
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> Link[Any]:
         return connect(Link[Any], self._database, f"prune {self._name}", SETTINGS)
 
-    def _walk(self, sweep: Sweep) -> None:
-        """Walk over the old rows, again and again. A new session begins at the first row: it may be another server."""
-        stride = Stride()
+    def _tend(self, conn: Link[Any]) -> None:
+        """Walk over the old rows, again and again; drop old partitions, and make new ones.
+
+        A new session begins at the first row: it may be another server.
+        """
+        sweep = Sweep(conn, self._database.schema, self._retention)
+        parts = Parts(conn, self._database.schema, self._retention)
+        stride = Stride(start=layout(conn, self._database.schema).loose_from)
         while not self._stopped.is_set():
             found, took = sweep.batch(stride)
             self._failures = 0
             self._pruned(found.deleted)
             stride = stride.after(found, took)
-            self._stopped.wait(max(self._rest, pause(took)) if stride.done else pause(took))
+            if not stride.done:
+                self._stopped.wait(pause(took))
+                continue
+            self._turn(conn, parts)
+            stride = replace(stride, start=max(stride.start, layout(conn, self._database.schema).loose_from))
+            self._stopped.wait(max(self._rest, pause(took)))
+
+    def _turn(self, conn: Link[Any], parts: Parts) -> None:
+        """Make partitions ahead and drop those that are old; never in the way of writers for longer than an instant."""
+        now = layout(conn, self._database.schema)
+        if now.parts is None or now.wrapped or self._clock() < self._turn_due:
+            return
+        try:
+            if next_step(now):
+                self._grow(conn)
+            for part, rows in parts.ripe(lambda took: self._stopped.wait(pause(took))):
+                if not self._stopped.is_set():
+                    self._pruned(parts.drop(part, patience=_TRIES, sleep=self._sleep))
+                    _log.info("partition dropped", extra={"partition": part.name, "rows": rows})
+            self._refusals = 0
+        except SchemaBusy as busy:
+            # Each try holds writers up, for less than a second: less and less often, then.
+            self._refusals += 1
+            delay = _BUSY.delay(self._refusals)
+            self._turn_due = self._clock() + delay
+            _log.info("partitions wait for their turn", extra={"why": str(busy), "in_seconds": round(delay, 2)})
+
+    def _grow(self, conn: Link[Any]) -> None:
+        """Make partitions ahead."""
+        patience, conn.patience = conn.patience, math.inf  # to close the last one reads all of it, without a word
+        try:
+            steps = partition(conn, self._database.schema, patience=_TRIES, sleep=self._sleep)
+        finally:
+            conn.patience = patience
+        _log.info("partitions made", extra={"steps": ", ".join(steps)})
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait between tries for a lock; a stop ends them."""
+        if self._stopped.wait(seconds):
+            raise psycopg.errors.QueryCanceled("pruning was stopped")
 
     def _survive(self, error: psycopg.Error) -> None:
         self._failures += 1

@@ -1,23 +1,44 @@
 """The tables of txbox and the migrations that make them.
 
 `migrate` brings a database up to date, `status` and `plan` say what it would do, `require` refuses an old one.
+`partition` makes partitions of the outbox, `layout` says what it is made of.
 """
 
-from txbox.schema.errors import EditedMigration, NewerDatabase, SchemaError, SchemaMissing
+from txbox.schema.errors import (
+    EditedMigration,
+    NewerDatabase,
+    SchemaBusy,
+    SchemaError,
+    SchemaMissing,
+    Unpartitionable,
+)
 from txbox.schema.migrations import Applied, Migration, Status, migrate, plan, require, status
+from txbox.schema.partitioning import drop, obstacles, partition
+from txbox.schema.partitions import Layout, Part, Step, layout, next_step, planned
 from txbox.schema.statements import Statements
 
 __all__ = [
     "Applied",
     "EditedMigration",
+    "Layout",
     "Migration",
     "NewerDatabase",
+    "Part",
+    "SchemaBusy",
     "SchemaError",
     "SchemaMissing",
     "Statements",
     "Status",
+    "Step",
+    "Unpartitionable",
+    "drop",
+    "layout",
     "migrate",
+    "next_step",
+    "obstacles",
+    "partition",
     "plan",
+    "planned",
     "require",
     "status",
 ]

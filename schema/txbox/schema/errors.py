@@ -3,10 +3,14 @@
 SchemaError
 ├── NewerDatabase      the database was migrated by a newer txbox
 ├── EditedMigration    a migration that already ran was changed afterwards
-└── SchemaMissing      the tables are not there, or not all of them
+├── SchemaMissing      the tables are not there, or not all of them
+├── SchemaBusy         others use the tables; nothing was changed
+└── Unpartitionable    somebody made of the outbox what its partitions could not have
 """
 
-__all__ = ["EditedMigration", "NewerDatabase", "SchemaError", "SchemaMissing"]
+from collections.abc import Sequence
+
+__all__ = ["EditedMigration", "NewerDatabase", "SchemaBusy", "SchemaError", "SchemaMissing", "Unpartitionable"]
 
 
 class SchemaError(Exception):
@@ -42,3 +46,26 @@ class SchemaMissing(SchemaError):
         self.found, self.needed = found, needed
         have = f"is at version {found}" if found else "is not there"
         super().__init__(f"schema {schema!r} {have}, version {needed} is needed. Run: txbox db migrate")
+
+
+class SchemaBusy(SchemaError):
+    """Others use the tables for longer than writers may be held up. What was not done yet is as it was."""
+
+    def __init__(self, schema: str, patience: float, users: Sequence[str]) -> None:
+        self.users = tuple(users)
+        who = "; ".join(users) or "somebody who has gone meanwhile"
+        super().__init__(
+            f"tables of schema {schema!r} are in use, and in {patience:g} s there was no moment to change them: {who}. "
+            "What was not done yet is as it was. End those transactions, or run it again"
+        )
+
+
+class Unpartitionable(SchemaError):
+    """Something hangs on the outbox that a table of partitions would not take over."""
+
+    def __init__(self, schema: str, obstacles: Sequence[str]) -> None:
+        self.obstacles = tuple(obstacles)
+        super().__init__(
+            f"the outbox of schema {schema!r} cannot be partitioned with {', '.join(obstacles)}: drop that first, and "
+            "make it anew afterwards if it is still wanted. Nothing was changed"
+        )

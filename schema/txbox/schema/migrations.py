@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 
 from txbox.schema.errors import EditedMigration, NewerDatabase, SchemaError, SchemaMissing
+from txbox.schema.locks import PATIENCE, keep_short, patiently
 from txbox.schema.statements import Statements, render
 
 __all__ = ["Applied", "Migration", "Status", "known", "migrate", "pending", "plan", "require", "status"]
@@ -112,21 +113,23 @@ def require(conn: Connection, schema: str = "txbox") -> int:
     return now.version
 
 
-def migrate(conn: Connection, schema: str = "txbox") -> tuple[Migration, ...]:
+def migrate(conn: Connection, schema: str = "txbox", *, patience: float = PATIENCE) -> tuple[Migration, ...]:
     """Run and COMMIT all pending steps, each in a transaction of its own; return those that ran.
 
     Safe to run from many places at once and to run again: each step runs once. A step that fails leaves the database
-    as the step before it did. Raises NewerDatabase, EditedMigration, and SchemaError when `conn` is in a transaction.
+    as the step before it did. Beside writers and relays: a step waits for a lock less than a second, and is tried
+    again for `patience` seconds. Raises NewerDatabase, EditedMigration, SchemaBusy when the tables were in use
+    all that time, and SchemaError when `conn` is in a transaction.
     """
     if conn.info.transaction_status != TransactionStatus.IDLE:
         raise SchemaError("migrate commits: call it on a connection that is in no transaction")
     ran: list[Migration] = []
-    while step := _run_next(conn, schema):
+    while step := patiently(conn, schema, lambda share: _run_next(conn, schema, share), patience=patience):
         ran.append(step)
     return tuple(ran)
 
 
-def _run_next(conn: Connection, schema: str) -> Migration | None:
+def _run_next(conn: Connection, schema: str, share: float) -> Migration | None:
     """Run the first pending step, if there is one, under the migrators' lock."""
     statements = Statements(__package__, "migrations.sql", schema)
     with conn.transaction():
@@ -135,6 +138,7 @@ def _run_next(conn: Connection, schema: str) -> Migration | None:
         if not steps:
             return None
         step = steps[0]
+        keep_short(conn, schema, share)
         conn.execute(render(resources.files(__package__).joinpath("ledger.sql").read_text("utf-8"), schema))
         conn.execute(render(step.text, schema))
         conn.execute(statements["note"], {"version": step.version, "name": step.name, "checksum": step.checksum})

@@ -9,7 +9,7 @@ from importlib import resources
 
 from psycopg import sql
 
-__all__ = ["Statements", "render"]
+__all__ = ["Statements", "compose", "render"]
 
 _MARK = "-- name: "
 
@@ -22,6 +22,11 @@ def render(text: str, schema: str) -> bytes:
     if "%" in schema:
         raise ValueError(f"schema {schema!r}: a percent sign in its name cannot be used")
     return sql.SQL(text).format(schema=sql.Identifier(schema)).as_bytes(None)
+
+
+def compose(package: str, file: str, name: str, **parts: sql.Composable) -> sql.Composed:
+    """Return one statement of a package's .sql file with its places in braces filled: for names known only then."""
+    return sql.SQL(_read(package, file)[name]).format(**parts)
 
 
 class Statements(Mapping[str, bytes]):

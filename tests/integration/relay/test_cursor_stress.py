@@ -61,12 +61,12 @@ def write(conn: Connection, key: int, topic: str = "stress") -> None:
 
 
 @contextmanager
-def hostile(database: Database, topic: str) -> Iterator[list[Process]]:
+def hostile(database: Database, topic: str, count: int = WRITERS) -> Iterator[list[Process]]:
     """Writers, each in a process of its own, for as long as the block lasts; each must end well."""
     with ExitStack() as stack:
-        arguments = [(database.url, topic, str(seed)) for seed in range(WRITERS)]
+        arguments = [(database.url, topic, str(seed)) for seed in range(count)]
         writers = [stack.enter_context(process(stress_writer.__name__, *each)) for each in arguments]
-        assert len({writer.popen.pid for writer in writers} | {os.getpid()}) == WRITERS + 1
+        assert len({writer.popen.pid for writer in writers} | {os.getpid()}) == count + 1
         yield writers
         for writer in writers:
             writer.popen.terminate()

@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from tests.integration.relay.test_prune import CURSOR, WEEK, fill
+from tests.integration.relay.weeks import WEEK_OF_HOURS, live_through
 from txbox.daemon import Database, connect
 from txbox.relay.prune import SETTINGS, Stride, Sweep, prune
-from txbox.schema import Statements
+from txbox.schema import Statements, partition
 
 Connection = psycopg.Connection[Any]
 
@@ -88,3 +89,13 @@ def test_space_is_used_again(conn: Connection, pruner: Connection):
     dead = conn.execute("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'txbox.outbox'::regclass").fetchone()
     assert dead == (0,)
     assert max(sizes[10:]) <= 2 * max(sizes[:3]), sizes
+
+
+@pytest.mark.parametrize("partitioned", [False, True], ids=["plain", "partitioned"])
+def test_an_outbox_is_as_large_after_weeks_as_after_the_first(conn: Connection, pruner: Connection, partitioned: bool):
+    if partitioned:
+        partition(conn, rows=48 * 20)
+    stood = live_through(conn, pruner, hours=3 * WEEK_OF_HOURS, rows=20)
+    full = stood[WEEK_OF_HOURS].size
+    assert max(hour.size for hour in stood) <= 1.6 * full
+    assert max(hour.dead for hour in stood) <= (0 if partitioned else 50 + 0.3 * WEEK_OF_HOURS * 20)

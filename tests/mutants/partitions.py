@@ -1,0 +1,76 @@
+"""What must be caught about partitions of the outbox."""
+
+from tests.mutants.table import Mutant
+
+__all__ = ["PARTITIONS"]
+
+_POLL = "relay/txbox/relay/poll.sql"
+_PARTS = "relay/txbox/relay/parts.py"
+_DROPPED = "tests/integration/relay/test_parts.py"
+
+PARTITIONS = (
+    Mutant(
+        "partitions with gaps go",
+        "relay/txbox/relay/parts.sql",
+        "SELECT min(least(tail + 1, lower(gaps))) FROM {schema}.relay_cursor;",
+        "SELECT min(tail + 1) FROM {schema}.relay_cursor;",
+        _DROPPED,
+    ),
+    Mutant(
+        "partitions are dropped whatever has become of the cursors meanwhile",
+        "relay/txbox/relay/parts.sql",
+        ">= %(upper)s, false)",
+        ">= %(upper)s OR true, true)",
+        _DROPPED,
+    ),
+    Mutant("partitions of any age go", _PARTS, "age > self._older_than", "True", _DROPPED),
+    Mutant(
+        "partitions are judged by their last row",
+        _PARTS,
+        'pages = self._one("pages", part=name) if self._is_old(youngest) else 0',
+        "pages = 0",
+        _DROPPED,
+    ),
+    Mutant(
+        "whoever drew from the sequence that partitioning made is no holder",
+        _POLL,
+        "'seq')::regclass::oid\n    )\n    AND l.database",
+        "'seq')::regclass::bigint * 0\n    )\n    AND l.database",
+        f"{_DROPPED} -k holder",
+    ),
+    Mutant(
+        "cursors do not follow the outbox to its new sequence",
+        "schema/txbox/schema/partitioning.sql",
+        "WHERE sequence_oid = {old};",
+        "WHERE sequence_oid = {old} AND false;",
+        f"{_DROPPED} -k open_writer",
+    ),
+    Mutant(
+        "a leader notes a sequence that is no more",
+        "relay/txbox/relay/ledger.sql",
+        "WHERE s.filenode = pg_relation_filenode(s.oid)",
+        "WHERE s.filenode > 0",
+        f"{_DROPPED} -k takes_the_lead",
+    ),
+    Mutant(
+        "changes of tables wait for their locks while all writers wait behind them",
+        "schema/txbox/schema/locks.sql",
+        "setting::int, 1000) * %(share)s, 1)",
+        "setting::int, 1000) * %(share)s * 0, 0)",
+        "tests/integration/schema/test_partition.py -k holds_others_up",
+    ),
+    Mutant(
+        "a partition's bound is within writers' reach",
+        "schema/txbox/schema/partitioning.py",
+        "bound = (now.drawn // FAR + 2) * FAR",
+        "bound = now.drawn + 5",
+        "tests/integration/schema/test_partition.py -k dead_process",
+    ),
+    Mutant(
+        "two that make partitions do not notice each other",
+        "schema/txbox/schema/partitioning.py",
+        "if now is not None and layout(self._conn, self._schema).parts != now.parts:",
+        "if False:",
+        "tests/integration/schema/test_partition.py -k at_once",
+    ),
+)
