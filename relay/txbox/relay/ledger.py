@@ -157,7 +157,7 @@ class Ledger:
             yield
 
     def outlook(self, tail: int) -> tuple[int, float | None]:
-        """Return how many seqs lie above `tail`, and when the oldest row there was written (Unix time)."""
+        """Return how many seqs wait above `tail`, and when the oldest row there was written (Unix time)."""
         with self.conn.cursor(row_factory=tuple_row) as cursor:
             row = cursor.execute(self.statements["outlook"], {"table": self._table, "tail": tail}).fetchone()
         assert row is not None, "a SELECT without FROM has one row"  # noqa: S101

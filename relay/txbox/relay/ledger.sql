@@ -98,10 +98,15 @@ WHERE name = %(name)s
     AND sequence_filenode = pg_relation_filenode(sequence_oid);
 
 -- name: outlook
--- For the metrics: seqs above the tail (those of rollbacks too), and when the oldest row there was written.
+-- For the metrics: how many seqs there are from the first row above the tail on (those of rollbacks too), and when that
+-- one was written. Not from the tail on: partitioning lets the sequence jump.
 SELECT
-    greatest(coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0) - %(tail)s, 0),
-    (SELECT date_part('epoch', created_at) FROM {schema}.outbox WHERE seq > %(tail)s ORDER BY seq LIMIT 1);
+    coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass) - first.seq + 1, 0),
+    date_part('epoch', first.created_at)
+FROM (VALUES (1)) AS always
+LEFT JOIN LATERAL (
+    SELECT seq, created_at FROM {schema}.outbox WHERE seq > %(tail)s ORDER BY seq LIMIT 1
+) AS first ON true;
 
 -- name: accept
 UPDATE {schema}.relay_cursor

@@ -48,7 +48,7 @@ class RelayMetrics:
         self.last_success = gauge(
             "relay_last_success_timestamp_seconds", "When Kafka last acked, or nothing was to be acked."
         )
-        self.pending = gauge("outbox_pending_messages", "Seqs above the cursor; counts rolled-back ones too.")
+        self.pending = gauge("outbox_pending_messages", "Seqs from the first row on that waits, rolled-back ones too.")
         self.held = gauge("outbox_held_messages", "Rows that Kafka refused, and those behind them in their keys.")
         self.schema_version = gauge("schema_version", "Version of the tables in the database.")
         self.late = counter("relay_late_rows", "Rows in gaps that were void: a rule was broken.")

@@ -13,16 +13,12 @@ SELECT
     c.leader,
     c.epoch,
     c.tail,
-    greatest(coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0) - c.tail, 0)
-        AS pending,
+    coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass) - first.seq + 1, 0) AS pending,
     (SELECT count(*) FROM unnest(c.gaps)) AS gaps,
-    (
-        SELECT date_part('epoch', clock_timestamp() - o.created_at)
-        FROM {schema}.outbox AS o
-        WHERE o.seq > c.tail
-        ORDER BY o.seq
-        LIMIT 1
-    ) AS oldest_pending_seconds,
+    date_part('epoch', clock_timestamp() - first.created_at) AS oldest_pending_seconds,
     c.saved_at
 FROM {schema}.relay_cursor AS c
+LEFT JOIN LATERAL (
+    SELECT o.seq, o.created_at FROM {schema}.outbox AS o WHERE o.seq > c.tail ORDER BY o.seq LIMIT 1
+) AS first ON true
 ORDER BY c.name;

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -78,6 +79,15 @@ def test_a_partition_with_a_gap_or_above_the_tail_of_any_cursor_stays(
     assert left(parted) == list(range(40))
     assert prune(pruner, WEEK) == 40 - len(stay)
     assert left(parted) == list(stay)
+
+
+def test_numbers_that_were_jumped_over_do_not_count_as_waiting(conn: Connection, database: Database):
+    fill(conn, 5)
+    with closing(Ledger.open(database, "default", SETTINGS)) as ledger:
+        partition(conn, rows=10)
+        assert ledger.outlook(5) == (0, None)
+        fill(conn, 3)
+        assert ledger.outlook(5)[0] == 3
 
 
 def test_a_partition_that_is_partly_young_stays_until_all_of_it_is_old(parted: Connection, pruner: Connection):
