@@ -49,7 +49,7 @@ class Progress:
 class Publisher:
     """One producer, from the start of a term to its end.
 
-    `suspects` are ids of messages that Kafka refused in an earlier term, and topics to which nothing could be sent: each
+    `suspects` are ids of messages that Kafka refused in an earlier term, and topics to which nothing was sent: each
     of these messages, and the first of such a topic, is produced alone, after everything before it was acked, so that
     trying it again repeats nothing else. Once it has arrived it is no suspect any more. Rows of a key that is `held`
     are diverted; a set that grows here, and shrinks where held rows leave.

@@ -27,6 +27,7 @@ class Traffic:
         #: how many were committed
         self.written = 0
         self._since: dict[str, int] = {}
+        self._over = threading.Event()
 
     def write(self, count: int) -> None:
         """Commit so many messages."""
@@ -37,19 +38,23 @@ class Traffic:
     @contextmanager
     def flowing(self) -> Iterator[None]:
         """Commit some messages all the time, in a thread."""
-        over = threading.Event()
+        self._over.clear()
 
         def flow() -> None:
-            while not over.wait(0.02):
+            while not self._over.wait(0.02):
                 self.write(_AT_ONCE)
 
-        thread = threading.Thread(target=flow)
-        thread.start()
+        self._thread = threading.Thread(target=flow)
+        self._thread.start()
         try:
             yield
         finally:
-            over.set()
-            thread.join()
+            self.stop()
+
+    def stop(self) -> None:
+        """Let nothing flow any more."""
+        self._over.set()
+        self._thread.join()
 
     def forget(self, topic: str) -> None:
         """Look for nothing in this topic that was written so far: it was deleted with what was in it."""
