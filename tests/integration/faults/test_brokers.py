@@ -69,7 +69,7 @@ def test_a_leader_may_move_while_messages_are_under_way(
         cluster.thaw()  # and it goes on, not knowing that it leads no more
         eventually(lambda: in_sync(cluster, topic), within=60)
         cluster.admin.elect_leaders(ElectionType.PREFERRED, [TopicPartition(topic, 0)]).result(60)
-        assert cluster.leader(topic) == led
+        eventually(lambda: cluster.leader(topic) == led, within=60)
         written = traffic.written
         eventually(lambda: traffic.written >= written + 500)
     traffic.arrived(topics)
