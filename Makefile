@@ -10,7 +10,7 @@ help:
 	@echo "make test    all tests, on real servers"
 	@echo "make check   lint, types, imports, docs drift, tests: what CI runs"
 	@echo "make bench   throughput and cost, as ratios of one run"
-	@echo "make soak    what takes longer than a check may: 500 kills, frozen and silent links, weeks of an outbox (most of an hour)"
+	@echo "make soak    what takes longer than a check may: 500 kills, silent links, frozen brokers, weeks of pruning (an hour)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"

@@ -78,8 +78,9 @@ def idle(*, database_url: str, bootstrap_servers: str, name: str, seconds: str) 
 def raw_producer(*, bootstrap_servers: str, topic: str, messages: str, size: str) -> Result:
     """The limit: a loop that does nothing but produce, with the relay's settings, headers and callback."""
     result: Result = {}
+    kafka, config = Kafka(bootstrap_servers=bootstrap_servers), RelayConfig()
     settings = producer_settings(
-        Kafka(bootstrap_servers=bootstrap_servers), batch_size=1_000_000, in_flight=200_000, in_flight_size=256_000_000
+        kafka, batch_size=1_000_000, in_flight=config.in_flight, in_flight_size=config.in_flight_size
     )
     payload, acked = b"x" * int(size), 0
 

@@ -37,14 +37,15 @@ class Raw(NamedTuple):
 class Topics:
     """The topics of one test; their names begin with `prefix`."""
 
-    def __init__(self, admin: AdminClient, bootstrap_servers: str, prefix: str) -> None:
+    def __init__(self, admin: AdminClient, bootstrap_servers: str, prefix: str, copies: int = 1) -> None:
         self._admin, self._servers, self.prefix = admin, {"bootstrap.servers": bootstrap_servers}, prefix
+        self._copies = copies
 
     def make(self, suffix: str = "", partitions: int = 1, **config: str) -> str:
         """Return the name of a new topic; config keys have _ for the dots."""
         name = self.prefix + suffix
         settings = {key.replace("_", "."): value for key, value in config.items()}
-        self._admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result(20)
+        self._admin.create_topics([NewTopic(name, partitions, self._copies, config=settings)])[name].result(20)
         eventually(lambda: self._settled(name))
         return name
 

@@ -36,6 +36,7 @@ _SILENT = "tests/integration/relay/test_postgres_silent.py"
 _KAFKA_CUT = "tests/integration/relay/test_kafka_cut.py"
 _PRUNE = "relay/txbox/relay/prune.sql"
 _PRUNED = "tests/integration/relay/test_prune.py -k stay"
+_DENIED = "tests/integration/faults/test_denied.py"
 _PRUNE_COST = "tests/integration/relay/test_prune_cost.py"
 
 MUTANTS = (
@@ -351,5 +352,33 @@ MUTANTS = (
         "                self._follow()  # before",
         "                pass  # before",
         "tests/integration/relay/test_rollout.py -k given_up",
+    ),
+    Mutant(
+        "a denied topic's rows are sent together again, each term",
+        "relay/txbox/relay/loop.py",
+        "return AccessDenied(failure.topic, failure.error.str(), {failure.topic})",
+        "return AccessDenied(failure.topic, failure.error.str())",
+        f"{_DENIED} -k flooded",
+    ),
+    Mutant(
+        "a denied retry of a held row ends the term",
+        "relay/txbox/relay/retries.py",
+        "meaning(error) is Meaning.FATAL",
+        "meaning(error) is not Meaning.POISON",
+        f"{_DENIED} -k retry",
+    ),
+    Mutant(
+        "a producer that was lost says nothing against publishing",
+        "relay/txbox/relay/relay.py",
+        '                check, server = "publishing", "none"\n',
+        '                check, server = "kafka", "none"\n',
+        f"{_DENIED} -k flooded",
+    ),
+    Mutant(
+        "a limit that was lowered is published to one by one",
+        "relay/txbox/relay/publisher.py",
+        "return failure.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not self._topics.compressed",
+        "return False",
+        "tests/integration/relay/test_publisher.py -k limit_may_fall",
     ),
 )

@@ -1,5 +1,5 @@
 """The fixtures of integration tests."""
 
-from tests.integration.conftest import admin, postgres_link, publish, topic, topics, toxiproxy
+from tests.integration.conftest import admin, postgres_link, publish, sandbox, topic, topics, toxiproxy
 
-__all__ = ["admin", "postgres_link", "publish", "topic", "topics", "toxiproxy"]
+__all__ = ["admin", "postgres_link", "publish", "sandbox", "topic", "topics", "toxiproxy"]

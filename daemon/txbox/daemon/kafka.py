@@ -78,6 +78,9 @@ def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_fligh
     return {
         # How large a message may be is for its topic to say; librdkafka's own limit would refuse what Kafka takes.
         "message.max.bytes": 1_000_000_000,
+        # A topic that is gone for so long was deleted, and is not merely unknown to a broker that has just started:
+        # what waits for it fails then, and the relay says which one is missing.
+        "topic.metadata.propagation.max.ms": 10_000,
         **_clients(kafka),
         "enable.idempotence": True,
         "acks": "all",

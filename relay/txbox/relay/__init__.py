@@ -4,6 +4,7 @@ from txbox.relay.batch import Batch, Room, Row, Source
 from txbox.relay.config import RelayConfig
 from txbox.relay.cursor import Cursor, Gap
 from txbox.relay.errors import (
+    AccessDenied,
     AnotherLeader,
     CursorAhead,
     HiddenRows,
@@ -22,6 +23,7 @@ from txbox.relay.errors import (
 from txbox.relay.relay import Relay
 
 __all__ = [
+    "AccessDenied",
     "AnotherLeader",
     "Batch",
     "Cursor",

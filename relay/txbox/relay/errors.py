@@ -5,6 +5,7 @@ RelayError
 ├── the relay waits, says so in /readyz and the log, and tries again
 │   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
 │   ├── TopicMissing    a message's topic does not exist and may not be made
+│   ├── AccessDenied    the relay's user may not do what publishing takes
 │   ├── PublisherLost   librdkafka's producer is beyond use; a new one is made
 │   ├── Superseded      the cursor changed hands, or the sequence was changed; it looks again
 │   ├── InRecovery      the server is a standby, until it is promoted
@@ -21,6 +22,7 @@ RelayError
 from collections.abc import Collection
 
 __all__ = [
+    "AccessDenied",
     "AnotherLeader",
     "CursorAhead",
     "HiddenRows",
@@ -41,6 +43,9 @@ __all__ = [
 class RelayError(Exception):
     """A relay cannot publish."""
 
+    #: ids of messages, or topics, that are to be tried alone, so that trying them again repeats no others
+    suspects: frozenset[str] = frozenset()
+
 
 class UnfitWait(RelayError):
     """relay.poll_min or relay.poll_max is out of its range."""
@@ -57,9 +62,9 @@ class Undeliverable(RelayError):
 
     def __init__(self, message_id: str, topic: str, why: str, refused: Collection[str] = ()) -> None:
         self.message_id, self.topic, self.why = message_id, topic, why
-        #: the ids of all that were refused together: it is one of them, and each will be tried alone
-        self.refused = frozenset(refused) | {message_id}
-        others = len(self.refused) - 1
+        # All that were refused together: it is one of them.
+        self.suspects = frozenset(refused) | {message_id}
+        others = len(self.suspects) - 1
         which = f", or one of {others:,} that were refused with it," if others else ""
         super().__init__(
             f"message {message_id}{which} cannot be published to topic {topic!r}: {why}. Publishing stops before it "
@@ -78,10 +83,28 @@ class TopicMissing(RelayError):
         )
 
 
+class AccessDenied(RelayError):
+    """Kafka does not let the relay's user do something that publishing takes, on a topic or (None) on the cluster."""
+
+    def __init__(self, topic: str | None, why: str, suspects: Collection[str] = ()) -> None:
+        self.topic, self.why = topic, why
+        self.suspects = frozenset(suspects)
+        where, mend = (
+            ("the cluster", "Write on the topics (with brokers before 3.0, IdempotentWrite on the cluster too)")
+            if topic is None
+            else (f"topic {topic!r}", "Write and DescribeConfigs on it (and Create, if the relay is to make it)")
+        )
+        super().__init__(
+            f"Kafka denies the relay's user access to {where}: {why.rstrip('.')}. Grant it {mend}. Publishing waits "
+            "for that; nothing is lost"
+        )
+
+
 class PublisherLost(RelayError):
     """The producer cannot go on. What was not acked is published again by a new one."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, suspects: Collection[str] = ()) -> None:
+        self.suspects = frozenset(suspects)
         super().__init__(
             f"the Kafka producer cannot go on: {why}. What was not acked is published again from the saved cursor"
         )

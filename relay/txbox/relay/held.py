@@ -11,7 +11,7 @@ follow it. Rows of other keys flow. A row without a key has nobody behind it.
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
 
 from txbox.relay.batch import Diverted, Plan, Reason, Row
-from txbox.relay.errors import TopicMissing, Undeliverable
+from txbox.relay.errors import AccessDenied, TopicMissing, Undeliverable
 
 __all__ = ["Key", "divide", "key_of", "keys_of", "undisturbed"]
 
@@ -23,7 +23,7 @@ def divide(
     rows: Sequence[Row],
     *,
     held: Set[Key],
-    obstacle: Callable[[Row], Undeliverable | TopicMissing | None],
+    obstacle: Callable[[Row], Undeliverable | TopicMissing | AccessDenied | None],
     suspects: Collection[str] = (),
     idle: bool = True,
     holds: bool = True,
@@ -31,8 +31,9 @@ def divide(
     """Decide about rows, in their order.
 
     Rows of a key that is `held`, or becomes so here, are held; the first refused one ends the plan unless the policy
-    `holds`. A missing topic ends it always: that is no row's fault. A suspect goes alone, and only while nothing is
-    under way (`idle`), so that a refusal of Kafka's can only mean it.
+    `holds`. A topic that is missing or denied ends it always: that is no row's fault. A suspect, a
+    row's id or its topic, goes alone, and only while nothing is under way (`idle`): a refusal of Kafka's can only mean
+    it, and repeats nothing else.
     """
     send: list[Row] = []
     hold: list[Diverted] = []
@@ -48,7 +49,7 @@ def divide(
             keys |= {key} if key else set()
         elif found is not None:
             return Plan(send, hold, n, found)
-        elif row.id in suspects:
+        elif row.id in suspects or row.topic in suspects:
             return Plan([row], (), 1) if n == 0 and idle else Plan(send, hold, n)
         else:
             send.append(row)

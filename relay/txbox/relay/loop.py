@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final, assert_never
 
+from confluent_kafka import KafkaError
+
 from txbox.daemon import Health, Meaning, Stop, failpoint, meaning
 from txbox.relay.batch import Batch, Diverted, Reason, Source
 from txbox.relay.config import RelayConfig
 from txbox.relay.cursor import Cursor, Frontier
-from txbox.relay.errors import PublisherLost, RelayError, TopicMissing, Undeliverable
+from txbox.relay.errors import AccessDenied, PublisherLost, RelayError, TopicMissing, Undeliverable
 from txbox.relay.flights import Failure
 from txbox.relay.holding import Holding
 from txbox.relay.ledger import Ledger, Saves
@@ -62,14 +64,14 @@ class Loop:
         """Publish until stopped; with `once`, until everything that is visible now was published.
 
         Rows of one key leave in order; a crash may repeat rows, never lose one. Raises psycopg.Error, KafkaException,
-        Undeliverable, TopicMissing, PublisherLost, Superseded, and what `Ledger.inspect` raises.
+        Undeliverable, TopicMissing, AccessDenied, PublisherLost, Superseded, and what `Ledger.inspect` raises.
         """
         pace = Pace(self._config.poll_min, self._config.poll_max)
         while not stop.requested:
             try:
                 batch = self._read()
                 self._send(batch)
-            except (Undeliverable, TopicMissing):
+            except (Undeliverable, TopicMissing, AccessDenied):
                 self._settle(finally_=True)  # else what has arrived would be sent again each time that this is tried
                 raise
             self._publisher.serve(pace.after(batch))
@@ -208,8 +210,13 @@ def _error_of(failure: Failure, refused: Collection[str]) -> RelayError:
     match meaning(failure.error):
         case Meaning.POISON:
             return Undeliverable(failure.message_ids[0], failure.topic, failure.error.str(), refused)
-        case Meaning.RETRY | Meaning.FATAL:
-            # "Failed" only says that nobody knows: the message may be on the log. So it is read and sent again.
+        case Meaning.RETRY if failure.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return AccessDenied(failure.topic, failure.error.str(), {failure.topic})
+        case Meaning.RETRY:
+            # "Failed" only says that nobody knows: the message may be on the log. So it is read and sent again; the
+            # topic's first row alone, since all that is sent with it would be repeated for as long as it fails.
+            return PublisherLost(failure.error.str(), {failure.topic})
+        case Meaning.FATAL:
             return PublisherLost(failure.error.str())
         case unknown:
             assert_never(unknown)

@@ -49,6 +49,8 @@ _LABOURS: Final = 0.020
 #: seconds between reads of the holders, at least; and at least this many times what one takes
 _HOLDERS_EVERY: Final = 0.020
 _HOLDERS_SHARE: Final = 20
+#: bytes of payloads, keys and headers a statement: for a moment they are in memory thrice, with libpq and librdkafka
+_SIZE: Final = 16_000_000
 
 
 class Poll:
@@ -95,7 +97,7 @@ class Poll:
         """Return the next rows that are certain to be in order. Raises psycopg.Error, and what `admit` raises."""
         if room.messages <= 0 or room.size <= 0:
             return Batch((), self._frontier, more=True)
-        room = room._replace(messages=min(room.messages, self._batch))
+        room = Room(min(room.messages, self._batch), min(room.size, _SIZE))
         if void := self._voids.due(self._clock()):
             self._look_again(void)
         if self._frontier.groups and self._clock() >= self._holders_due:

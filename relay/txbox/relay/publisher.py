@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -13,7 +14,7 @@ from txbox.daemon.librdkafka import LOGGER
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import TOPIC, Batch, Diverted, Plan, Reason, Room, Row
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import PublisherLost, Undeliverable
+from txbox.relay.errors import AccessDenied, PublisherLost, RelayError, Undeliverable
 from txbox.relay.flights import Failure, Flight, Flights
 from txbox.relay.held import Key, divide, keys_of
 from txbox.relay.topics import Topics
@@ -48,21 +49,22 @@ class Progress:
 class Publisher:
     """One producer, from the start of a term to its end.
 
-    `suspects` are ids of messages that Kafka refused in an earlier term: each is produced alone, after everything
-    before it was acked, so that trying it again repeats nothing else. Rows of a key that is `held` are diverted; a set
-    that grows here, and shrinks where held rows leave.
+    `suspects` are ids of messages that Kafka refused in an earlier term, and topics to which nothing was sent: each
+    of these messages, and the first of such a topic, is produced alone, after everything before it was acked, so that
+    trying it again repeats nothing else. Once it has arrived it is no suspect any more. Rows of a key that is `held`
+    are diverted; a set that grows here, and shrinks where held rows leave.
     """
 
     def __init__(
         self,
         kafka: Kafka,
         config: RelayConfig,
-        suspects: Collection[str] = (),
+        suspects: set[str] | None = None,
         held: set[Key] | None = None,
         connected: Callable[[bool, str], None] = lambda _ok, _why: None,
     ) -> None:
         self._kafka, self._config = kafka, config
-        self._suspects = suspects
+        self._suspects = set() if suspects is None else suspects
         self._connected = connected
         self._flights = Flights(Room(config.in_flight, config.in_flight_size))
         self._topics = Topics(kafka, config)
@@ -71,13 +73,21 @@ class Publisher:
         self._trying = False
         self._suspect: tuple[Row, Flight] | None = None
         self._fatal: KafkaError | None = None
+        #: the last that was heard of a connection
+        self._trouble: KafkaError | None = None
         #: whether no broker answered, the last that was heard
         self._away = False
         self._producer = self._make(_BATCH_SIZE)
 
     def check(self) -> None:
-        """Return if a broker answers. Raises KafkaException."""
-        self._producer.list_topics("__consumer_offsets", timeout=5)
+        """Return if a broker answers. Raises KafkaException, AccessDenied, PublisherLost."""
+        try:
+            self._producer.list_topics("__consumer_offsets", timeout=5)
+        except KafkaException:
+            self.serve(0)
+            if self._trouble is None:
+                raise
+            raise KafkaException(self._trouble) from None  # "transport failure" is all that the answer says
         self._is_there()
 
     def room(self) -> Room:
@@ -87,8 +97,8 @@ class Publisher:
     def admit(self, rows: Sequence[Row]) -> Plan:
         """Return what becomes of the rows, from the first on, as far as that can be said now.
 
-        Raises Undeliverable or TopicMissing if the first may not be sent at all, and all before it have arrived: they
-        would be sent again each time that it is tried. Raises KafkaException.
+        Raises Undeliverable, TopicMissing or AccessDenied if the first may not be sent at all, and all before it have
+        arrived: they would be sent again each time that it is tried. Raises KafkaException.
         """
         topics = set(map(TOPIC, rows))
         self._topics.learn(topics)
@@ -110,11 +120,11 @@ class Publisher:
         )
         if plan.obstacle and not plan.taken and not self._flights.messages:
             raise plan.obstacle
-        self._trying = bool(plan.send) and plan.send[0].id in self._suspects
+        self._trying = bool(plan.send) and not self._suspects.isdisjoint((plan.send[0].id, plan.send[0].topic))
         return plan
 
     def send(self, batch: Batch) -> None:
-        """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, PublisherLost."""
+        """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, AccessDenied, PublisherLost."""
         flight = self._flights.depart(batch.rows, batch.frontier, batch.hold)
         self._held |= keys_of(batch.hold)
         if batch.rows:
@@ -141,7 +151,7 @@ class Publisher:
         """Send rows that were examined while nothing is under way, and return what Kafka said to each, by seq.
 
         Waits for the answers for as long as `wait` says so; a row without one may be on the log or not.
-        Raises PublisherLost.
+        Raises AccessDenied, PublisherLost.
         """
         self._fits(self._topics.least({row.topic for row in rows}, _BATCH_SIZE))
         answers: dict[int, KafkaError | None] = {}
@@ -159,20 +169,26 @@ class Publisher:
         return answers
 
     def serve(self, seconds: float) -> None:
-        """Take acks for `seconds`, or those that are there already if it is 0. Raises PublisherLost."""
-        self._producer.poll(seconds)
+        """Take acks for `seconds`, or those that are there already if it is 0. Raises AccessDenied, PublisherLost."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:  # some releases raise a fatal error here as well
+            raise _lost(error.args[0]) from error
         if self._fatal is not None:
-            raise PublisherLost(self._fatal.str())
+            raise _lost(self._fatal)
         if self._away and not self._flights.messages:
             self._look_again()
 
     def progress(self) -> Progress:
         """Return what arrived and what failed since the last call."""
-        failure, refused = self._flights.failure, self._flights.refused
+        failure = self._flights.failure
+        refused = () if failure is not None and self._knows_better(failure) else self._flights.refused
         held = failure is not None and self._put_aside(failure)
         landed = self._flights.landed()
         if any(flight.topics for flight in landed):
             self._is_there()
+        if self._suspect is not None and self._suspect[1] in landed:
+            self._suspects -= {self._suspect[0].id, self._suspect[0].topic}
         return Progress(landed, failure, refused, held)
 
     @property
@@ -187,9 +203,10 @@ class Publisher:
 
     def close(self) -> None:
         """Give up what is not acked. It is published again after the saved cursor."""
-        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-        # flush's return is how many are left, not success: here it only lets the purge's reports be called.
-        self._producer.flush(1.0)
+        with suppress(KafkaException):  # a fatal error is raised here too, and would hide the one that ended the term
+            self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+            # flush's return is how many are left, not success: here it only lets the purge's reports be called.
+            self._producer.flush(1.0)
 
     def _produce(self, row: Row, report: Report) -> None:
         headers = record_headers(row.id, row.type, row.headers)
@@ -203,7 +220,7 @@ class Publisher:
         A refusal is reported where Kafka's own would be, if nothing is to be kept back for it: the row is `alone`.
         """
         while isinstance(error, BufferError):
-            self._producer.poll(0.01)
+            self.serve(0.01)
             try:
                 self._produce(row, report)
             except (BufferError, KafkaException) as again:
@@ -212,11 +229,19 @@ class Publisher:
                 return
         reason: KafkaError = error.args[0]
         if meaning(reason) is not Meaning.POISON:
-            raise PublisherLost(reason.str()) from error
+            self.serve(0)  # which tells what the error that ended the producer was
+            raise _lost(reason) from error
         if alone:
             report(reason, None)
         else:
             raise Undeliverable(row.id, row.topic, reason.str()) from error
+
+    def _knows_better(self, failure: Failure) -> bool:
+        """Return whether the next term will know beforehand what is refused now, and need not try each message alone.
+
+        A batch that is too large for a topic whose limit was lowered says nothing of any one of its messages.
+        """
+        return failure.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not self._topics.compressed
 
     def _put_aside(self, failure: Failure) -> bool:
         """Hold the message that failed, if the policy is so and it was alone: then Kafka refused it and no other."""
@@ -256,9 +281,12 @@ class Publisher:
         """librdkafka tells of trouble that belongs to no message."""
         if meaning(error) is Meaning.FATAL:
             self._fatal = error
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
             self._away = True
-            self._connected(False, "no broker answers; rows wait in the outbox")
+            last = f" ({self._trouble.str()})" if self._trouble else ""
+            self._connected(False, f"no broker answers{last}; rows wait in the outbox")
+        else:
+            self._trouble = error
 
     def _look_again(self) -> None:
         """Ask for a broker: librdkafka tells when all are away, and of their return only acks do, if there are any."""
@@ -271,3 +299,10 @@ class Publisher:
     def _is_there(self) -> None:
         self._away = False
         self._connected(True, "")
+
+
+def _lost(error: KafkaError) -> RelayError:
+    """Return what to tell of an error that ended the producer."""
+    if error.code() == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+        return AccessDenied(None, error.str())
+    return PublisherLost(error.str())

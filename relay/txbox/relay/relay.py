@@ -14,10 +14,12 @@ from txbox.daemon import Backoff, Database, Health, Kafka, Stop, admin_settings
 from txbox.daemon.kafka import is_misconfigured, told
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import (
+    AccessDenied,
     AnotherLeader,
     InRecovery,
     OldTimeline,
     PublisherLost,
+    RelayError,
     Superseded,
     TopicMissing,
     Undeliverable,
@@ -42,6 +44,7 @@ _SURVIVED = (
     KafkaException,
     Undeliverable,
     TopicMissing,
+    AccessDenied,
     PublisherLost,
     Superseded,
     InRecovery,
@@ -213,14 +216,17 @@ class Relay:
         match error:
             case psycopg.Error() | InRecovery() | OldTimeline():
                 check, server = "database", "postgres"
-            case KafkaException() | PublisherLost():
+            case KafkaException():
                 check, server = "kafka", "kafka"
+            case PublisherLost():
+                # Brokers answer the next term's first question, and that says nothing yet about publishing.
+                check, server = "publishing", "kafka"
             case _:
                 check, server = "publishing", "none"
-        if isinstance(error, Undeliverable):
-            self._suspects |= error.refused
+        if isinstance(error, RelayError):
+            self._suspects |= error.suspects
             if self._holds(error):
-                _log.info("Kafka refused messages, each is tried alone", extra={"messages": len(error.refused)})
+                _log.info("Kafka refused messages, each is tried alone", extra={"messages": len(error.suspects)})
                 return
         if is_misconfigured(error):
             raise error

@@ -45,8 +45,9 @@ class Retries:
     def attend(self, wait: Callable[[], bool]) -> list[Row]:
         """Drop what is to be skipped, try what is due, and return what was acked while `wait` said to wait for it.
 
-        A row is deleted after its ack: a crash may repeat it, in order. Raises PublisherLost, Superseded,
-        KafkaException, psycopg.Error.
+        A row is deleted after its ack: a crash may repeat it, in order. One that got another answer, whichever, stays
+        first of its key with that for its error: nobody else waits for it. Raises AccessDenied, PublisherLost,
+        Superseded, KafkaException, psycopg.Error.
         """
         if skipped := self._holding.skip():
             _log.info("held messages skipped", extra={"messages": skipped})
@@ -67,25 +68,26 @@ class Retries:
     def _try(self, rows: Sequence[Row], refused: dict[int, str], wait: Callable[[], bool]) -> list[Row]:
         """Send rows and return those that were acked; note in `refused` those that Kafka does not take.
 
-        Kafka refuses a record batch as a whole. So those that it refused together are tried again one by one, and
-        nothing of a key after its first that is refused so.
+        Kafka refuses a record batch as a whole. So those that it refused together for what they are are tried again
+        one by one, and nothing of a key after its first that is refused so.
         """
         answers = self._publisher.deliver(rows, wait)
         acked = [row for row in rows if _is_acked(answers, row)]
-        suspects = [row for row in rows if row.seq in answers and not _is_acked(answers, row)]
-        if len(rows) == 1:
-            refused |= {row.seq: error.str() for row in suspects if (error := answers[row.seq])}
-            return acked
-        for row in suspects:
-            if wait() and undisturbed([row], _of(rows, refused)):
+        for row in rows:
+            error = answers.get(row.seq)
+            if error is None or not undisturbed([row], _of(rows, refused)):
+                continue
+            if len(rows) == 1 or meaning(error) is not Meaning.POISON:
+                refused[row.seq] = error.str()
+            elif wait():
                 acked += self._try([row], refused, wait)
         return acked
 
 
 def _is_acked(answers: dict[int, KafkaError | None], row: Row) -> bool:
-    """Return whether Kafka has the row. Raises PublisherLost if nobody knows."""
+    """Return whether Kafka has the row. Raises PublisherLost if there is no producer any more to send it with."""
     error = answers.get(row.seq)
-    if error is not None and meaning(error) is not Meaning.POISON:
+    if error is not None and meaning(error) is Meaning.FATAL:
         raise PublisherLost(error.str())
     return row.seq in answers and error is None
 

@@ -1,8 +1,9 @@
 """Which topics there are, and what each of them takes."""
 
 import logging
+import time
 from collections.abc import Collection, Iterable, Set
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -13,7 +14,7 @@ from txbox.daemon import Kafka, admin_settings
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import SIZE, Row
 from txbox.relay.config import RelayConfig
-from txbox.relay.errors import TopicMissing, Undeliverable
+from txbox.relay.errors import AccessDenied, TopicMissing, Undeliverable
 
 __all__ = ["Topics"]
 
@@ -34,24 +35,24 @@ class Topics:
         self._admin = AdminClient(admin_settings(kafka))
         self._config = config
         #: how large a compressed batch is only Kafka can tell
-        self._compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
+        self.compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
         #: bytes of the largest record batch, by topic
         self.limits: dict[str, int] = {}
         #: names that can be no topic's: a row of another writer may have any
         self.impossible: set[str] = set()
+        #: what Kafka said of topics that our user may not describe, or make
+        self.denied: dict[str, str] = {}
 
     def learn(self, names: Collection[str]) -> None:
         """Look up the limits of topics that are not known yet, and make missing ones if that is configured.
 
-        One that is missing and may not be made, or never can be, gets no limit. Raises KafkaException.
+        One that is missing and may not be made, or never can be, or is denied, gets no limit. Raises KafkaException.
         """
         if "" in names:  # which librdkafka would not even ask about
             self.impossible.add("")
         new = sorted(set(names) - self.limits.keys() - self.impossible)
         if new:
-            resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in new]
-            futures = self._admin.describe_configs(resources, request_timeout=_PATIENCE)
-            for resource, future in futures.items():
+            for resource, future in self._describe(new).items():
                 limit = self._limit_of(resource.name, future)
                 if limit is not None:
                     self.limits[resource.name] = limit
@@ -70,34 +71,61 @@ class Topics:
         """Return whether there is surely no obstacle to any row; `names` are their topics. One look at all together."""
         if not names <= self.limits.keys():
             return False
-        return self._compressed or max(map(SIZE, rows)) + _HEADERS < self.least(names, 0)
+        return self.compressed or max(map(SIZE, rows)) + _HEADERS < self.least(names, 0)
 
-    def obstacle(self, row: Row) -> Undeliverable | TopicMissing | None:
+    def obstacle(self, row: Row) -> Undeliverable | TopicMissing | AccessDenied | None:
         """Return why a row may not be sent, as far as that is known before it is tried."""
         limit = self.limits.get(row.topic)
         if limit is None:
             if row.topic in self.impossible:
                 return Undeliverable(row.id, row.topic, "Kafka allows no topic of this name")
+            if why := self.denied.get(row.topic):
+                return AccessDenied(row.topic, why)
             return TopicMissing(row.topic)
-        if self._compressed or row.size + _HEADERS < limit or (size := _size(row)) <= limit:
+        if self.compressed or row.size + _HEADERS < limit or (size := _size(row)) <= limit:
             return None
         return Undeliverable(row.id, row.topic, f"it takes {size:,} bytes, the topic's max.message.bytes is {limit:,}")
 
-    def _limit_of(self, name: str, future: object) -> int | None:
+    def _limit_of(self, name: str, future: Any) -> int | None:
+        self.denied.pop(name, None)
         try:
-            return int(future.result(timeout=2 * _PATIENCE)["max.message.bytes"].value)  # type: ignore[attr-defined]
+            try:
+                return _limit(future)
+            except KafkaException as exception:
+                if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or not self._config.create_topics:
+                    raise
+            self._create(name)
+            return self._limit_of_new(name)
         except KafkaException as exception:
-            if exception.args[0].code() == KafkaError.TOPIC_EXCEPTION:
+            self._note(name, exception.args[0])
+            return None
+
+    def _limit_of_new(self, name: str) -> int:
+        """Return the limit of a topic that was just made: not every broker knows of it at once."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return _limit(*self._describe([name]).values())
+            except KafkaException as exception:
+                if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART or time.monotonic() > deadline:
+                    raise
+            self._admin.poll(0.05)
+
+    def _note(self, name: str, error: KafkaError) -> None:
+        """Keep in mind why a topic has no limit. Raises KafkaException if that is not the topic's fault."""
+        match error.code():
+            case KafkaError.TOPIC_EXCEPTION:
                 self.impossible.add(name)
-                return None
-            if exception.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
-            if not self._config.create_topics:
-                return None
-        self._create(name)
-        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
-        future = self._admin.describe_configs([resource], request_timeout=_PATIENCE)[resource]
-        return int(future.result(timeout=2 * _PATIENCE)["max.message.bytes"].value)
+            case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+                self.denied[name] = error.str()
+            case KafkaError.UNKNOWN_TOPIC_OR_PART if not self._config.create_topics:
+                pass
+            case _:
+                raise KafkaException(error)
+
+    def _describe(self, names: Iterable[str]) -> dict[ConfigResource, Any]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        return self._admin.describe_configs(resources, request_timeout=_PATIENCE)
 
     def _create(self, name: str) -> None:
         topic = NewTopic(name, self._config.partitions, self._config.replication)
@@ -107,6 +135,10 @@ class Topics:
             if exception.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
         _log.info("topic created", extra={"topic": name, "partitions": self._config.partitions})
+
+
+def _limit(future: Any) -> int:
+    return int(future.result(timeout=2 * _PATIENCE)["max.message.bytes"].value)
 
 
 def _size(row: Row) -> int:
