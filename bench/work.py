@@ -60,7 +60,7 @@ def latency(*, database_url: str, bootstrap_servers: str, name: str, messages: s
     daemon._metrics.acked = acked  # type: ignore[method-assign]  # noqa: SLF001
     with measured(int(messages), result):
         daemon.run()
-    taken.sort()
+    taken = sorted(taken[len(taken) // 10 :])  # the first ones waited until it led
     return result | {"p50_ms": taken[len(taken) // 2], "p99_ms": taken[len(taken) * 99 // 100]}
 
 
