@@ -171,7 +171,14 @@ class Relay:
             publisher.check()
             source.start(cursor)
             loop = Loop(
-                source, publisher, ledger, holding, config=self._config, health=self.health, metrics=self._metrics
+                source,
+                publisher,
+                ledger,
+                holding,
+                cursor=cursor,
+                config=self._config,
+                health=self.health,
+                metrics=self._metrics,
             )
             retention = 0 if once else self._config.retention
             try:
