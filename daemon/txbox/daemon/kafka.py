@@ -30,6 +30,9 @@ class Kafka:
     client: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
+#: bytes of the largest message that librdkafka would take
+_LARGEST: Final = 1_000_000_000
+
 _ORDER: Final = "rows of a key would be reordered or repeated when Kafka retries"
 _LOSS: Final = "a message could be lost without anybody knowing"
 _OFFSETS: Final = "offsets are committed after the handlers' transaction, never by a timer"
@@ -77,7 +80,7 @@ def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_fligh
     """Return the settings of a producer that neither loses, repeats nor reorders. Raises RefusedSetting."""
     return {
         # How large a message may be is for its topic to say; librdkafka's own limit would refuse what Kafka takes.
-        "message.max.bytes": 1_000_000_000,
+        "message.max.bytes": _LARGEST,
         # A topic that is gone for so long was deleted, and is not merely unknown to a broker that has just started:
         # what waits for it fails then, and the relay says which one is missing.
         "topic.metadata.propagation.max.ms": 10_000,
@@ -90,9 +93,10 @@ def producer_settings(kafka: Kafka, *, batch_size: int, in_flight: int, in_fligh
         "linger.ms": 5,
         "batch.size": batch_size,
         "batch.num.messages": 100_000,
-        # Above the relay's own bounds, which are what stops it from producing too far ahead.
-        "queue.buffering.max.messages": 2 * in_flight,
-        "queue.buffering.max.kbytes": 2 * in_flight_size // 1024 + 4096,
+        # Above the relay's own bounds, which are what stops it from producing too far ahead; and never so low that one
+        # large message, or the held ones that are tried together, wait for room that there may never be.
+        "queue.buffering.max.messages": 2 * in_flight + 10_000,
+        "queue.buffering.max.kbytes": (2 * in_flight_size + _LARGEST) // 1024,
     }
 
 

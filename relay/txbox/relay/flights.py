@@ -5,9 +5,10 @@ before it are at zero.
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from confluent_kafka import KafkaError, Message
 
@@ -62,17 +63,22 @@ class Flight:
             self.left -= 1
         else:
             # Not `if message`: one without a payload is false. None: it came no further than librdkafka.
-            topic = None if message is None else message.topic()
+            topic = self.topics[0] if message is None else message.topic()
             self._failed(Failure(self._told_of(message), topic or "", error))
 
     def _told_of(self, message: Message | None) -> list[str]:
         """Return the ids of those messages that a report may speak of: it brings no headers to know one by."""
         if message is None:
             return self.ids
-        told = (message.topic(), message.key(), message.timestamp()[1])
-        each = zip(self.ids, self.topics, self.keys, self.created, strict=True)
-        alike = [id_ for id_, topic, key, at in each if (topic, None if key is None else key.encode(), at) == told]
-        return alike or self.ids
+        return self._alike.get((message.topic(), message.key(), message.timestamp()[1]), self.ids)
+
+    @cached_property
+    def _alike(self) -> Mapping[tuple[str | None, bytes | str | None, int], list[str]]:
+        """Ids by what a report brings. Made once: when a producer is closed, all that is under way fails together."""
+        alike = defaultdict(list)
+        for id_, topic, key, at in zip(self.ids, self.topics, self.keys, self.created, strict=True):
+            alike[topic, None if key is None else key.encode(), at].append(id_)
+        return alike
 
     def divert(self, row: Diverted) -> None:
         """Hold the flight's one message, which Kafka refused, and count it as arrived."""

@@ -30,7 +30,7 @@ class Facts:
     permanent: bool
     subscribed: bool
     #: a partition that somebody began to detach, and did not come to the end
-    detaching: str | None = None
+    detaching: str | None
     last_value: int
     backend: int
     sequence: str
@@ -46,7 +46,6 @@ class Stored:
     """The cursor's row as the last leader left it."""
 
     tail: int
-    epoch: int
     system_identifier: str | None
     timeline: int | None
     sequence_oid: int | None

@@ -31,9 +31,9 @@ def divide(
     """Decide about rows, in their order.
 
     Rows of a key that is `held`, or becomes so here, are held; the first refused one ends the plan unless the policy
-    `holds`. A topic that is missing or denied ends it always: that is no row's fault. A suspect, a
-    row's id or its topic, goes alone, and only while nothing is under way (`idle`): a refusal of Kafka's can only mean
-    it, and repeats nothing else.
+    `holds`. A topic that is missing or denied ends it always: that is no row's fault. A suspect, a row's id or its
+    topic, goes alone, and only while nothing is under way (`idle`): a refusal of Kafka's can only mean it, and repeats
+    nothing else.
     """
     send: list[Row] = []
     hold: list[Diverted] = []

@@ -58,7 +58,7 @@ SELECT pg_backend_pid();
 SELECT pg_try_advisory_lock(hashtextextended(%(lock)s, 0));
 
 -- name: read
-SELECT tail, epoch, system_identifier, timeline, sequence_oid::bigint, sequence_filenode::bigint
+SELECT tail, system_identifier, timeline, sequence_oid::bigint, sequence_filenode::bigint
 FROM {schema}.relay_cursor
 WHERE name = %(name)s;
 

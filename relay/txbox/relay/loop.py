@@ -40,6 +40,7 @@ class Loop:
         ledger: Ledger,
         holding: Holding,
         *,
+        cursor: Cursor,
         config: RelayConfig,
         health: Health,
         metrics: RelayMetrics,
@@ -55,7 +56,8 @@ class Loop:
         self._sent: Frontier | None = None
         self._arrived: Frontier | None = None
         self._saved: Frontier | None = None
-        self._saved_cursor: Cursor | None = None
+        #: the one that the term began with, then what was saved last
+        self._saved_cursor = cursor
         self._outlook_due = 0.0
         #: whether anything went well: then the next wait after an error is a short one again
         self.progressed = False
@@ -201,8 +203,7 @@ class Loop:
         if self._clock() >= self._outlook_due:
             self._outlook_due = self._clock() + _OUTLOOK_EVERY
             self._ledger.inspect()  # rows that a restarted sequence hides move no cursor, and no save would notice
-            if known := self._saved or self._sent:
-                self._metrics.outlook(*self._ledger.outlook(known.tail))
+            self._metrics.outlook(*self._ledger.outlook(self._saved_cursor.tail))
 
 
 def _error_of(failure: Failure, refused: Collection[str]) -> RelayError:

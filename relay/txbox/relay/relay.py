@@ -171,7 +171,14 @@ class Relay:
             publisher.check()
             source.start(cursor)
             loop = Loop(
-                source, publisher, ledger, holding, config=self._config, health=self.health, metrics=self._metrics
+                source,
+                publisher,
+                ledger,
+                holding,
+                cursor=cursor,
+                config=self._config,
+                health=self.health,
+                metrics=self._metrics,
             )
             retention = 0 if once else self._config.retention
             try:
@@ -219,7 +226,6 @@ class Relay:
             case KafkaException():
                 check, server = "kafka", "kafka"
             case PublisherLost():
-                # Brokers answer the next term's first question, and that says nothing yet about publishing.
                 check, server = "publishing", "kafka"
             case _:
                 check, server = "publishing", "none"
@@ -234,6 +240,8 @@ class Relay:
         why = self._why(error)
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
         self.health.set(check, False, why)
+        if server == "kafka":  # brokers answer the next term's first question, and that says nothing yet of publishing
+            self.health.set("publishing", False, why)
         self._metrics.reconnects.labels(server).inc()
         self.health.beat()
         self._stop.wait(delay)

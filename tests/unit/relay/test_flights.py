@@ -90,6 +90,27 @@ def test_all_that_may_have_failed_are_suspects(flights: Flights):
     assert flights.refused == {"id-1", "id-2", "id-3"}
 
 
+def test_a_refusal_of_librdkafkas_own_names_the_topic_too(flights: Flights):
+    assert fail(flights, [row(1, topic="payments")], None, error=INVALID).topic == "payments"
+
+
+def test_a_batch_that_fails_as_a_whole_is_gone_through_once(flights: Flights):
+    """A producer that is closed fails all that is under way: a hundred thousand messages, in batches of thousands."""
+
+    class Key(str):
+        looks = 0
+
+        def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+            Key.looks += 1
+            return super().encode(encoding, errors)
+
+    rows = [row(seq, created=seq)._replace(key=Key("key")) for seq in range(10)]
+    reports = [Delivered(row(seq, created=seq)._replace(key="key")) for seq in range(10)]
+    fail(flights, rows, *reports, error=INVALID)
+    assert Key.looks == 10
+    assert flights.refused == {one.id for one in rows}
+
+
 def test_room_is_taken_until_all_before_have_arrived(flights: Flights):
     first, second = depart(flights, 3, rows=3), depart(flights, 5, rows=2)
     for _ in range(2):

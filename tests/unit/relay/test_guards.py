@@ -26,6 +26,7 @@ FIT = Facts(
     cycles=False,
     permanent=True,
     subscribed=False,
+    detaching=None,
     last_value=100,
     backend=4711,
     sequence="txbox.outbox_seq_seq",
@@ -33,7 +34,7 @@ FIT = Facts(
     reads_sequence=True,
     secured=None,
 )
-STORED = Stored(tail=100, epoch=3, system_identifier="7", timeline=1, sequence_oid=16384, sequence_filenode=16384)
+STORED = Stored(tail=100, system_identifier="7", timeline=1, sequence_oid=16384, sequence_filenode=16384)
 
 
 @pytest.mark.parametrize("stored", [None, STORED, replace(STORED, system_identifier=None), replace(STORED, tail=0)])
@@ -51,6 +52,7 @@ def test_fit_database_is_relied_on(stored: Stored | None):
         (replace(FIT, cycles=True), "rise by one"),
         (replace(FIT, permanent=False), "unlogged"),
         (replace(FIT, subscribed=True), "subscription"),
+        (replace(FIT, detaching="txbox.outbox_p0"), "outbox_p0 is half detached"),
     ],
 )
 def test_condition_that_would_lose_rows_is_refused_with_its_mend(facts: Facts, what: str):

@@ -21,13 +21,14 @@ def test_gaps_of_one_seq_go_as_singles_and_the_others_as_ranges():
         ([], False),
         ([row(1, b"12"), row(2, b"12")], False),
         ([row(1, b""), row(2, None), row(3, None)], True),
-        ([row(1, b"1234567890")], True),
-        ([row(1, b"x" * 5), row(2, b"x" * 5)], True),
+        ([row(1, b"x" * 100)], True),
+        ([row(1, b"x" * 50), row(2, b"x" * 50)], True),
+        ([row(1, b"x" * 49), row(2, b"x" * 49)], True),
     ],
-    ids=["nothing", "below both", "count", "one that is too large", "size"],
+    ids=["nothing", "below both", "count", "one that is too large", "size", "size, with headers as they are stored"],
 )
 def test_answer_that_reached_a_limit_counts_as_cut(rows: list[Row], cut: bool):
-    assert _cut(rows, Room(messages=3, size=10)) is cut
+    assert _cut(rows, Room(messages=3, size=100)) is cut
 
 
 def test_record_is_never_taken_for_smaller_than_what_it_carries():
