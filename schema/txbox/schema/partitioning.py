@@ -230,7 +230,8 @@ class _Outbox:
                 keep_short(self._conn, self._schema, share)
                 found = [f"outbox_below_{bound}"]
                 part, constraint = sql.Identifier(end.name), sql.Identifier(found[0])
-                self.do("set_below", part=part, constraint=constraint, upper=sql.Literal(bound))
+                lower = sql.SQL("seq") if end.lower is None else sql.Literal(end.lower)  # none is below itself
+                self.do("set_below", part=part, constraint=constraint, lower=lower, upper=sql.Literal(bound))
             return found[0]
 
     def _validate(self, now: Layout, part: sql.Identifier, constraint: sql.Identifier) -> None:

@@ -46,7 +46,8 @@ FROM (SELECT pg_get_serial_sequence({table}, 'seq')::regclass::oid) AS s (oid)
 WHERE sequence_oid = {old};
 
 -- name: set_below
-ALTER TABLE {schema}.{part} ADD CONSTRAINT {constraint} CHECK (seq < {upper}) NOT VALID;
+-- Both ends: what is detached forgets its lower one, and would be read through when it is attached again.
+ALTER TABLE {schema}.{part} ADD CONSTRAINT {constraint} CHECK (seq >= {lower} AND seq < {upper}) NOT VALID;
 
 -- name: validate
 ALTER TABLE {schema}.{part} VALIDATE CONSTRAINT {constraint};

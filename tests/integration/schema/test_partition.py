@@ -187,6 +187,18 @@ def test_writers_that_come_to_the_last_partition_go_on_and_it_is_closed_behind_t
     assert conn.execute("SELECT count(*) FROM txbox.outbox WHERE seq >= %s", (end.lower,)).fetchone() == (0,)
 
 
+def test_the_last_partition_is_closed_without_its_rows_being_read_while_writers_wait(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute(FILL, (AHEAD * 10 + 5,))
+    end, told = layout(conn).end, list[str | None]()
+    assert end is not None
+    conn.execute("SET client_min_messages = debug1")
+    conn.add_notice_handler(lambda diagnostic: told.append(diagnostic.message_primary))
+    partition(conn)
+    attached = [text for text in told if f'table "outbox_p{end.lower}"' in str(text)]
+    assert attached == [f'partition constraint for table "outbox_p{end.lower}" is implied by existing constraints']
+
+
 def test_partitions_are_made_ahead_with_no_number_left_out(conn: Connection):
     partition(conn, rows=10)
     for _ in range(20):
