@@ -113,7 +113,8 @@ class _Outbox:
                 bound = (now.drawn // FAR + 2) * FAR
                 self._close(now, bound, rows)
             case Step.JUMP:
-                self.ask("jump", to=next(p.upper - 1 for p in now.parts or () if p.upper and p.upper > now.drawn))
+                to = next(p.upper - 1 for p in now.parts or () if p.upper and p.upper > now.drawn)
+                self.patiently(lambda _: self._jump(now, to))
             case Step.EXTEND:
                 self.patiently(lambda share: self._extend(now, rows, share))
             case unknown:
@@ -209,6 +210,11 @@ class _Outbox:
                 self._attach(_END, sql.Literal(bound + AHEAD * rows), _MAXVALUE)
 
         self.patiently(close)
+
+    def _jump(self, now: Layout, to: int) -> None:
+        # Of two at once, one that looked before the other had jumped would set the sequence back behind writers.
+        with self._first(now):
+            self.ask("jump", to=to)
 
     def _extend(self, now: Layout, rows: int, share: float) -> None:
         """Move the last partition, which is empty, further up, and put others into its place."""

@@ -250,6 +250,15 @@ def test_two_that_make_partitions_at_once_make_them_once(conn: Connection, datab
         conn.execute(FILL, (AHEAD * 10 - 20,))
 
 
+def test_while_somebody_else_makes_partitions_the_sequence_does_not_jump(conn: Connection, other: Connection):
+    lock = "LOCK TABLE ONLY txbox.outbox IN SHARE UPDATE EXCLUSIVE MODE"
+    with pytest.raises(SchemaBusy):
+        partition(conn, patience=0.0, told=lambda step: other.execute(lock) if step is Step.JUMP else None)
+    assert layout(conn).drawn == 0
+    other.rollback()
+    assert partition(conn) == (Step.JUMP,)
+
+
 def test_inside_a_transaction_of_yours_it_refuses(conn: Connection):
     with conn.transaction(), pytest.raises(SchemaError, match="no transaction"):
         partition(conn)
