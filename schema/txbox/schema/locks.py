@@ -81,7 +81,8 @@ def patiently(
         try:
             return attempt(next(shares, _SHARES[-1]))
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
-            users = in_use(conn, schema)
+            with conn.transaction():  # none stays open without autocommit, or the next attempt would be a part of it
+                users = in_use(conn, schema)
             if clock() + pause > deadline:
                 raise SchemaBusy(schema, patience, [str(user) for user in users]) from error
         sleep(pause)

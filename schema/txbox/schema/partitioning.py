@@ -46,11 +46,11 @@ def partition(
     """Partition the outbox, or make more partitions where there are too few, and COMMIT; return what was done.
 
     `rows` is how many seqs a partition has, by default as many as the last one. `told` hears of each step before it.
-    Raises SchemaBusy (then nothing of that step was done), Unpartitionable, SchemaError when `conn` is in a
-    transaction, psycopg.Error.
+    Takes a connection in autocommit: each step is a transaction of its own. Raises SchemaBusy (then nothing of that
+    step was done), Unpartitionable, SchemaError when `conn` is another or in a transaction, psycopg.Error.
     """
-    if conn.info.transaction_status != TransactionStatus.IDLE:
-        raise SchemaError("partition commits: call it on a connection that is in no transaction")
+    if not conn.autocommit or conn.info.transaction_status != TransactionStatus.IDLE:
+        raise SchemaError("partition commits: call it on a connection in autocommit that is in no transaction")
     if rows is not None and not 1 <= rows <= _LARGEST:
         raise ValueError(f"a partition has between 1 and {_LARGEST:,} rows")
     outbox, done = _Outbox(conn, schema, patience, sleep), list[Step]()

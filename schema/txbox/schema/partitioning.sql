@@ -2,7 +2,9 @@
 
 -- name: lock
 -- First the lock that no writer notices. Who waits for it has autovacuum make way, which takes a second; the one that
--- excludes writers is never waited for so long.
+-- excludes writers is never waited for so long. Whatever the database's default: what is read after a lock was waited
+-- for is what others committed before.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE ONLY {schema}.outbox IN SHARE UPDATE EXCLUSIVE MODE;
 

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
 from tests.integration.schema.catalog import catalog
 from txbox.daemon import Database
@@ -18,6 +19,7 @@ from txbox.schema import (
     Step,
     Unpartitionable,
     layout,
+    locks,
     migrate,
     migrations,
     partition,
@@ -263,3 +265,30 @@ def test_inside_a_transaction_of_yours_it_refuses(conn: Connection):
     with conn.transaction(), pytest.raises(SchemaError, match="no transaction"):
         partition(conn)
     assert layout(conn).parts is None
+
+
+def test_without_autocommit_it_refuses_as_all_steps_would_be_one_transaction(other: Connection):
+    with pytest.raises(SchemaError, match="autocommit"):
+        partition(other)
+
+
+def test_an_attempt_after_one_that_was_refused_its_lock_is_not_a_part_of_a_transaction(other: Connection):
+    found = []
+
+    def attempt(_: float) -> bool:
+        found.append(other.info.transaction_status)
+        if len(found) == 1:
+            raise psycopg.errors.LockNotAvailable
+        return True
+
+    assert locks.patiently(other, "txbox", attempt, sleep=lambda _: None)
+    assert found == [TransactionStatus.IDLE] * 2
+
+
+def test_a_partition_is_judged_by_what_was_committed_while_its_lock_was_waited_for(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute("SET default_transaction_isolation = 'repeatable read'")
+    first = (layout(conn).parts or ())[0]
+    assert partitioning.drop(
+        conn, "txbox", first, lambda: bool(value(conn, "SHOW transaction_isolation") == "read committed")
+    )
