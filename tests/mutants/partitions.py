@@ -69,7 +69,7 @@ PARTITIONS = (
     Mutant(
         "two that make partitions do not notice each other",
         "schema/txbox/schema/partitioning.py",
-        "if now is not None and layout(self._conn, self._schema).parts != now.parts:",
+        "if now is not None and parts_of(self._conn, self._schema) != now.parts:",
         "if False:",
         "tests/integration/schema/test_partition.py -k at_once",
     ),

@@ -16,7 +16,7 @@ from psycopg.rows import scalar_row, tuple_row
 
 from txbox.schema.errors import SchemaError, Unpartitionable
 from txbox.schema.locks import PATIENCE, Sleep, keep_short, patiently
-from txbox.schema.partitions import AHEAD, FAR, Layout, Part, Step, layout, next_step
+from txbox.schema.partitions import AHEAD, FAR, Layout, Part, Step, layout, next_step, parts_of
 from txbox.schema.statements import Statements, compose
 
 __all__ = ["drop", "obstacles", "partition"]
@@ -123,7 +123,7 @@ class _Outbox:
     def drop(self, part: Part, allowed: Callable[[], bool], share: float) -> bool:
         """Drop a partition, if it may still go, and COMMIT."""
         with self._alone(share, None):
-            if part.name not in {found.name for found in layout(self._conn, self._schema).parts or ()}:
+            if part.name not in {found.name for found in parts_of(self._conn, self._schema) or ()}:
                 return False
             self.do("lock_part", part=sql.Identifier(part.name))
             if not allowed():
@@ -146,7 +146,7 @@ class _Outbox:
         """A transaction in which nobody else makes partitions. Raises _Moved if somebody did since `now`."""
         with self._conn.transaction():
             self.do("lock")
-            if now is not None and layout(self._conn, self._schema).parts != now.parts:
+            if now is not None and parts_of(self._conn, self._schema) != now.parts:
                 raise _Moved
             yield
 
@@ -176,7 +176,7 @@ class _Outbox:
             rights, [view] = self.ask("rights"), self.ask("view")
             self.do("make_way")
             self.do("make_parent")
-            self.do("make_view", definition=sql.SQL(view.rstrip(";").replace("{", "{{").replace("}", "}}")))
+            self.do("make_view", definition=sql.SQL(view.rstrip(";")))
             self.ask("go_on", last=last)
             for statement in rights:
                 self._conn.execute(statement)

@@ -129,6 +129,8 @@ def test_a_member_of_the_owner_may_make_partitions(conn: Connection):
     [
         ("CREATE VIEW mine AS SELECT type FROM txbox.outbox", "view or rule mine"),
         ("CREATE PUBLICATION mine FOR TABLE txbox.outbox", "publication mine"),
+        ("CREATE PUBLICATION mine FOR ALL TABLES", "publication mine"),
+        ("CREATE PUBLICATION mine FOR TABLES IN SCHEMA txbox", "publication mine"),
         ("CREATE INDEX mine ON txbox.outbox (id)", "index txbox.mine"),
         ("CREATE RULE mine AS ON DELETE TO txbox.outbox DO INSTEAD NOTHING", "view or rule txbox.outbox"),
         ("ALTER TABLE txbox.outbox ENABLE ROW LEVEL SECURITY", "row security"),
@@ -259,6 +261,41 @@ def test_while_somebody_else_makes_partitions_the_sequence_does_not_jump(conn: C
     assert layout(conn).drawn == 0
     other.rollback()
     assert partition(conn) == (Step.JUMP,)
+
+
+def test_a_default_partition_of_somebody_elses_is_left_alone(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute("CREATE TABLE txbox.mine PARTITION OF txbox.outbox DEFAULT")
+    conn.execute(FILL, (50,))
+    assert partition(conn) == (Step.EXTEND,)
+    conn.execute(FILL, (AHEAD * 10 + 20,))
+    assert partition(conn) == (Step.CLOSE, Step.JUMP)
+    assert value(conn, "SELECT count(*) FROM txbox.mine") == 0
+
+
+def test_who_reads_the_last_partition_through_is_no_holder_to_relays(
+    conn: Connection, other: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    locks_held = """
+        SELECT count(*) FROM pg_locks
+        WHERE relation = pg_get_serial_sequence('txbox.outbox', 'seq')::regclass AND mode = 'RowExclusiveLock'
+    """
+    held: list[int] = []
+
+    def counting(package: str, file: str, name: str, **parts: Any) -> Any:
+        if name == "validate":
+            held.append(value(other, locks_held))
+        return compose(package, file, name, **parts)
+
+    monkeypatch.setattr(partitioning, "compose", counting)
+    partition(conn)
+    assert held == [0]
+
+
+@pytest.mark.parametrize("schema", ["we{ird}", 'a"b', "Up.per", "it's"])
+def test_a_schema_may_have_any_name(conn: Connection, schema: str):
+    migrate(conn, schema)
+    assert partition(conn, schema) == ALL
 
 
 def test_inside_a_transaction_of_yours_it_refuses(conn: Connection):
