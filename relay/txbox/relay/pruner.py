@@ -14,7 +14,7 @@ import psycopg
 from txbox.daemon import Backoff, Database, Link, connect
 from txbox.relay.parts import Parts
 from txbox.relay.prune import SETTINGS, Stride, Sweep, pause
-from txbox.schema import SchemaBusy, layout, next_step, partition
+from txbox.schema import SchemaBusy, SchemaError, layout, next_step, partition
 
 __all__ = ["Pruner", "pruning"]
 
@@ -24,7 +24,7 @@ _REST: Final = 10.0
 _PATIENCE: Final = 2.0
 #: seconds in which partitions try for their lock
 _TRIES: Final = 5.0
-#: waits after partitions were refused their lock
+#: waits after partitions could not be made or dropped
 _BUSY: Final = Backoff(first=2.0, cap=300.0)
 
 _log = logging.getLogger(__name__)
@@ -102,12 +102,17 @@ class Pruner:
                     self._pruned(parts.drop(part, patience=_TRIES, sleep=self._sleep))
                     _log.info("partition dropped", extra={"partition": part.name, "rows": rows})
             self._refusals = 0
-        except SchemaBusy as busy:
-            # Each try holds writers up, for less than a second: less and less often, then.
+        except (SchemaError, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and (conn.closed or self._stopped.is_set()):
+                raise
+            # Each try holds writers up, for less than a second: less and less often, then. Whatever is in the way,
+            # somebody's lock, a right that is missing or a view on a partition, rows are pruned meanwhile.
             self._refusals += 1
             delay = _BUSY.delay(self._refusals)
             self._turn_due = self._clock() + delay
-            _log.info("partitions wait for their turn", extra={"why": str(busy), "in_seconds": round(delay, 2)})
+            level = logging.INFO if isinstance(error, SchemaBusy) else logging.WARNING
+            why = str(error).strip() or type(error).__name__
+            _log.log(level, "partitions wait for their turn", extra={"why": why, "in_seconds": round(delay, 2)})
 
     def _grow(self, conn: Link[Any]) -> None:
         """Make partitions ahead."""
