@@ -67,6 +67,27 @@ PARTITIONS = (
         "tests/integration/schema/test_partition.py -k dead_process",
     ),
     Mutant(
+        "the last partition is read through while writers wait",
+        "schema/txbox/schema/partitioning.sql",
+        "CHECK (seq >= {lower} AND seq < {upper})",
+        "CHECK (seq >= seq AND seq < {upper})",
+        "tests/integration/schema/test_partition.py -k without_its_rows",
+    ),
+    Mutant(
+        "the sequence jumps whoever else makes it jump",
+        "schema/txbox/schema/partitioning.py",
+        '        with self._first(now):\n            self.ask("jump", to=to)',
+        '        self.ask("jump", to=to)',
+        "tests/integration/schema/test_partition.py -k does_not_jump",
+    ),
+    Mutant(
+        "who is frozen keeps the outbox",
+        "schema/txbox/schema/locks.sql",
+        "timeout', '2s', true)",
+        "timeout', '0', true)",
+        "tests/integration/schema/test_partition.py -k frozen",
+    ),
+    Mutant(
         "two that make partitions do not notice each other",
         "schema/txbox/schema/partitioning.py",
         "if now is not None and parts_of(self._conn, self._schema) != now.parts:",

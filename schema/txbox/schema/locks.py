@@ -58,6 +58,7 @@ def keep_short(conn: Connection[Any], schema: str, share: float) -> None:
     """Let no statement of the transaction that is open wait for a lock for longer than a share of a second.
 
     Or of deadlock_timeout, where that is shorter: whoever deadlocks with us, it is we who give up and never a writer.
+    Nor keep its locks for longer than two seconds with nothing said.
     """
     conn.execute(Statements(__package__, "locks.sql", schema)["keep_short"], {"share": Float8(share)})
 

@@ -1,6 +1,9 @@
 -- name: keep_short
 -- A share of deadlock_timeout, a second at the most: who deadlocks with us has not looked yet when we give way.
-SELECT set_config('lock_timeout', greatest(least(setting::int, 1000) * %(share)s, 1)::int || 'ms', true)
+-- And should our process be frozen (SIGSTOP, Ctrl-Z, a paused machine) the server takes our locks back.
+SELECT
+    set_config('lock_timeout', greatest(least(setting::int, 1000) * %(share)s, 1)::int || 'ms', true),
+    set_config('idle_in_transaction_session_timeout', '2s', true)
 FROM pg_settings
 WHERE name = 'deadlock_timeout';
 

@@ -11,7 +11,7 @@ given an upper bound, with new ones behind it (CLOSE).
 A bound must be proven before, by a constraint that is checked while writers go on; and it must hold whatever happens
 in between, even if who wanted it dies and nobody comes for weeks, or writers would fail at it. So it is set out of
 everybody's reach, `FAR` numbers away, and when the partitions behind it are there, the sequence jumps to them (JUMP).
-There are numbers for nine million such jumps.
+There are numbers for four million such jumps.
 """
 
 from dataclasses import dataclass

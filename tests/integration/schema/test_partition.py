@@ -62,6 +62,25 @@ def test_rows_numbers_and_what_is_said_of_the_table_are_as_before(conn: Connecti
     assert (len(made.parts or ()), made.ahead, made.rows) == (AHEAD + 2, AHEAD, 1000)
 
 
+def test_a_process_that_is_frozen_while_it_has_the_outbox_keeps_writers_for_seconds_only(
+    conn: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    conn.execute("SET lock_timeout = '20s'")
+
+    def frozen(package: str, file: str, name: str, **parts: Any) -> Any:
+        if name == "follow":
+            conn.execute(FILL, (1,))  # waits for us, who do nothing
+        return compose(package, file, name, **parts)
+
+    monkeypatch.setattr(partitioning, "compose", frozen)
+    with (
+        psycopg.connect(database.url, autocommit=True) as freezing,
+        pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout),
+    ):
+        partition(freezing)
+    assert layout(conn).parts is None
+
+
 def test_numbers_rise_and_a_first_one_works_too(conn: Connection):
     partition(conn)
     conn.execute(FILL, (3,))
