@@ -12,7 +12,10 @@ WHERE name = 'deadlock_timeout';
 SELECT
     l.pid,
     coalesce(min(a.application_name), '') AS application,
-    coalesce(min(a.state), 'prepared transaction') AS state,
+    CASE
+        WHEN l.pid IS NULL THEN 'prepared transaction'
+        ELSE coalesce(min(a.state), 'the rest is shown to members of pg_read_all_stats only')
+    END AS state,
     coalesce(date_part('epoch', clock_timestamp() - min(coalesce(a.xact_start, p.prepared))), 0) AS seconds
 FROM pg_locks AS l
 JOIN pg_class AS c ON c.oid = l.relation

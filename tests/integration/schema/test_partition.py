@@ -250,6 +250,15 @@ def test_a_change_that_waits_for_a_writer_holds_others_up_for_an_instant_only_an
         assert run(changing, patience=20.0)
 
 
+def test_who_is_in_the_way_of_a_role_that_may_not_see_more_is_no_prepared_transaction(
+    conn: Connection, other: Connection
+):
+    Outbox().add(other, Message("Open", topic="t"))
+    conn.execute("SET ROLE pg_signal_backend")  # one that may see nothing
+    found = [user for user in locks.in_use(conn, "txbox") if user.pid == other.info.backend_pid]
+    assert [user.state for user in found] == ["the rest is shown to members of pg_read_all_stats only"]
+
+
 def _one_more_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that needs the outbox for itself."""
     text = "ALTER TABLE {schema}.outbox ADD COLUMN more int; ALTER TABLE {schema}.outbox DROP COLUMN more;"
