@@ -40,10 +40,10 @@ class Parts:
     ) -> None:
         self._conn, self._schema, self._older_than, self._clock = conn, schema, older_than, clock
         self._statements = Statements(__package__, "parts.sql", schema)
-        #: when a partition is to be looked at again, by name
-        self._due: dict[str, float] = {}
+        #: when a partition is to be looked at again
+        self._due: dict[Part, float] = {}
         #: how many rows those have that may go
-        self._old: dict[str, int] = {}
+        self._old: dict[Part, int] = {}
 
     def ripe(self, rest: Callable[[float], object]) -> list[tuple[Part, int]]:
         """Return the partitions that may go now, and how many rows each has.
@@ -55,16 +55,16 @@ class Parts:
         done = [p for p in layout(self._conn, self._schema).parts or () if p.upper is not None]
         done = [p for p in done if bound is not None and p.upper is not None and p.upper <= bound]
         for part in done:
-            if part.name not in self._old and self._clock() >= self._due.get(part.name, 0.0):
+            if part not in self._old and self._clock() >= self._due.get(part, 0.0):
                 self._look_through(part, rest)
-        return [(part, self._old[part.name]) for part in done if part.name in self._old]
+        return [(part, self._old[part]) for part in done if part in self._old]
 
     def drop(self, part: Part, *, patience: float, sleep: Sleep = time.sleep) -> int:
         """Drop a partition that is ripe, and COMMIT; return how many rows it had.
 
         0 if somebody else was quicker. Raises SchemaBusy, psycopg.Error: then it is still there.
         """
-        rows = self._old.pop(part.name)
+        rows = self._old.pop(part)
         try:
             gone = drop(
                 self._conn,
@@ -75,7 +75,7 @@ class Parts:
                 sleep=sleep,
             )
         except BaseException:
-            self._old[part.name] = rows
+            self._old[part] = rows
             raise
         return rows if gone else 0
 
@@ -93,9 +93,9 @@ class Parts:
                 break
             rest(self._clock() - began)
         if self._is_old(youngest):
-            self._old[part.name] = rows
+            self._old[part] = rows
         else:
-            self._due[part.name] = self._clock() + self._older_than - (youngest or 0.0)
+            self._due[part] = self._clock() + self._older_than - (youngest or 0.0)
 
     def _is_old(self, age: float | None) -> bool:
         """Return whether a row of that age may go; no row is old."""

@@ -102,13 +102,17 @@ class Pruner:
                     self._pruned(parts.drop(part, patience=_TRIES, sleep=self._sleep))
                     _log.info("partition dropped", extra={"partition": part.name, "rows": rows})
             self._refusals = 0
-        except (SchemaError, psycopg.errors.InsufficientPrivilege) as error:
-            # Each try may hold writers up, for less than a second: less and less often, then.
+        except (SchemaError, psycopg.Error) as error:
+            if isinstance(error, psycopg.Error) and (conn.closed or self._stopped.is_set()):
+                raise
+            # Each try holds writers up, for less than a second: less and less often, then. Whatever is in the way,
+            # somebody's lock, a right that is missing or a view on a partition, rows are pruned meanwhile.
             self._refusals += 1
             delay = _BUSY.delay(self._refusals)
             self._turn_due = self._clock() + delay
-            level = logging.INFO if isinstance(error, SchemaBusy) else logging.WARNING  # the others need a person
-            _log.log(level, "partitions have to wait", extra={"why": str(error).strip(), "in_seconds": round(delay, 2)})
+            level = logging.INFO if isinstance(error, SchemaBusy) else logging.WARNING
+            why = str(error).strip() or type(error).__name__
+            _log.log(level, "partitions wait for their turn", extra={"why": why, "in_seconds": round(delay, 2)})
 
     def _grow(self, conn: Link[Any]) -> None:
         """Make partitions ahead."""

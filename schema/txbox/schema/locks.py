@@ -58,6 +58,7 @@ def keep_short(conn: Connection[Any], schema: str, share: float) -> None:
     """Let no statement of the transaction that is open wait for a lock for longer than a share of a second.
 
     Or of deadlock_timeout, where that is shorter: whoever deadlocks with us, it is we who give up and never a writer.
+    Nor keep its locks for longer than two seconds with nothing said.
     """
     conn.execute(Statements(__package__, "locks.sql", schema)["keep_short"], {"share": Float8(share)})
 
@@ -81,7 +82,8 @@ def patiently(
         try:
             return attempt(next(shares, _SHARES[-1]))
         except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
-            users = in_use(conn, schema)
+            with conn.transaction():  # none stays open without autocommit, or the next attempt would be a part of it
+                users = in_use(conn, schema)
             if clock() + pause > deadline:
                 raise SchemaBusy(schema, patience, [str(user) for user in users]) from error
         sleep(pause)

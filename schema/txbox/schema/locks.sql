@@ -1,6 +1,9 @@
 -- name: keep_short
 -- A share of deadlock_timeout, a second at the most: who deadlocks with us has not looked yet when we give way.
-SELECT set_config('lock_timeout', greatest(least(setting::int, 1000) * %(share)s, 1)::int || 'ms', true)
+-- And should our process be frozen (SIGSTOP, Ctrl-Z, a paused machine) the server takes our locks back.
+SELECT
+    set_config('lock_timeout', greatest(least(setting::int, 1000) * %(share)s, 1)::int || 'ms', true),
+    set_config('idle_in_transaction_session_timeout', '2s', true)
 FROM pg_settings
 WHERE name = 'deadlock_timeout';
 
@@ -9,7 +12,10 @@ WHERE name = 'deadlock_timeout';
 SELECT
     l.pid,
     coalesce(min(a.application_name), '') AS application,
-    coalesce(min(a.state), 'prepared transaction') AS state,
+    CASE
+        WHEN l.pid IS NULL THEN 'prepared transaction'
+        ELSE coalesce(min(a.state), 'the rest is shown to members of pg_read_all_stats only')
+    END AS state,
     coalesce(date_part('epoch', clock_timestamp() - min(coalesce(a.xact_start, p.prepared))), 0) AS seconds
 FROM pg_locks AS l
 JOIN pg_class AS c ON c.oid = l.relation

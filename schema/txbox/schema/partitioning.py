@@ -16,7 +16,7 @@ from psycopg.rows import scalar_row, tuple_row
 
 from txbox.schema.errors import SchemaError, Unpartitionable
 from txbox.schema.locks import PATIENCE, Sleep, keep_short, patiently
-from txbox.schema.partitions import AHEAD, FAR, Layout, Part, Step, layout, next_step
+from txbox.schema.partitions import AHEAD, FAR, Layout, Part, Step, layout, next_step, parts_of
 from txbox.schema.statements import Statements, compose
 
 __all__ = ["drop", "obstacles", "partition"]
@@ -46,11 +46,11 @@ def partition(
     """Partition the outbox, or make more partitions where there are too few, and COMMIT; return what was done.
 
     `rows` is how many seqs a partition has, by default as many as the last one. `told` hears of each step before it.
-    Raises SchemaBusy (then nothing of that step was done), Unpartitionable, SchemaError when `conn` is in a
-    transaction, psycopg.Error.
+    Takes a connection in autocommit: each step is a transaction of its own. Raises SchemaBusy (then nothing of that
+    step was done), Unpartitionable, SchemaError when `conn` is another or in a transaction, psycopg.Error.
     """
-    if conn.info.transaction_status != TransactionStatus.IDLE:
-        raise SchemaError("partition commits: call it on a connection that is in no transaction")
+    if not conn.autocommit or conn.info.transaction_status != TransactionStatus.IDLE:
+        raise SchemaError("partition commits: call it on a connection in autocommit that is in no transaction")
     if rows is not None and not 1 <= rows <= _LARGEST:
         raise ValueError(f"a partition has between 1 and {_LARGEST:,} rows")
     outbox, done = _Outbox(conn, schema, patience, sleep), list[Step]()
@@ -113,7 +113,8 @@ class _Outbox:
                 bound = (now.drawn // FAR + 2) * FAR
                 self._close(now, bound, rows)
             case Step.JUMP:
-                self.ask("jump", to=next(p.upper - 1 for p in now.parts or () if p.upper and p.upper > now.drawn))
+                to = next(p.upper - 1 for p in now.parts or () if p.upper and p.upper > now.drawn)
+                self.patiently(lambda _: self._jump(now, to))
             case Step.EXTEND:
                 self.patiently(lambda share: self._extend(now, rows, share))
             case unknown:
@@ -122,7 +123,7 @@ class _Outbox:
     def drop(self, part: Part, allowed: Callable[[], bool], share: float) -> bool:
         """Drop a partition, if it may still go, and COMMIT."""
         with self._alone(share, None):
-            if part.name not in {found.name for found in layout(self._conn, self._schema).parts or ()}:
+            if part.name not in {found.name for found in parts_of(self._conn, self._schema) or ()}:
                 return False
             self.do("lock_part", part=sql.Identifier(part.name))
             if not allowed():
@@ -145,7 +146,7 @@ class _Outbox:
         """A transaction in which nobody else makes partitions. Raises _Moved if somebody did since `now`."""
         with self._conn.transaction():
             self.do("lock")
-            if now is not None and layout(self._conn, self._schema).parts != now.parts:
+            if now is not None and parts_of(self._conn, self._schema) != now.parts:
                 raise _Moved
             yield
 
@@ -175,7 +176,7 @@ class _Outbox:
             rights, [view] = self.ask("rights"), self.ask("view")
             self.do("make_way")
             self.do("make_parent")
-            self.do("make_view", definition=sql.SQL(view.rstrip(";").replace("{", "{{").replace("}", "}}")))
+            self.do("make_view", definition=sql.SQL(view.rstrip(";")))
             self.ask("go_on", last=last)
             for statement in rights:
                 self._conn.execute(statement)
@@ -210,6 +211,11 @@ class _Outbox:
 
         self.patiently(close)
 
+    def _jump(self, now: Layout, to: int) -> None:
+        # Of two at once, one that looked before the other had jumped would set the sequence back behind writers.
+        with self._first(now):
+            self.ask("jump", to=to)
+
     def _extend(self, now: Layout, rows: int, share: float) -> None:
         """Move the last partition, which is empty, further up, and put others into its place."""
         end, count = now.end, AHEAD - now.ahead
@@ -230,7 +236,8 @@ class _Outbox:
                 keep_short(self._conn, self._schema, share)
                 found = [f"outbox_below_{bound}"]
                 part, constraint = sql.Identifier(end.name), sql.Identifier(found[0])
-                self.do("set_below", part=part, constraint=constraint, upper=sql.Literal(bound))
+                lower = sql.SQL("seq") if end.lower is None else sql.Literal(end.lower)  # none is below itself
+                self.do("set_below", part=part, constraint=constraint, lower=lower, upper=sql.Literal(bound))
             return found[0]
 
     def _validate(self, now: Layout, part: sql.Identifier, constraint: sql.Identifier) -> None:

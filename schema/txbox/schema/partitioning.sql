@@ -2,7 +2,9 @@
 
 -- name: lock
 -- First the lock that no writer notices. Who waits for it has autovacuum make way, which takes a second; the one that
--- excludes writers is never waited for so long.
+-- excludes writers is never waited for so long. Whatever the database's default: what is read after a lock was waited
+-- for is what others committed before.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET LOCAL lock_timeout = '5s';
 LOCK TABLE ONLY {schema}.outbox IN SHARE UPDATE EXCLUSIVE MODE;
 
@@ -46,7 +48,8 @@ FROM (SELECT pg_get_serial_sequence({table}, 'seq')::regclass::oid) AS s (oid)
 WHERE sequence_oid = {old};
 
 -- name: set_below
-ALTER TABLE {schema}.{part} ADD CONSTRAINT {constraint} CHECK (seq < {upper}) NOT VALID;
+-- Both ends: what is detached forgets its lower one, and would be read through when it is attached again.
+ALTER TABLE {schema}.{part} ADD CONSTRAINT {constraint} CHECK (seq >= {lower} AND seq < {upper}) NOT VALID;
 
 -- name: validate
 ALTER TABLE {schema}.{part} VALIDATE CONSTRAINT {constraint};

@@ -11,10 +11,9 @@ given an upper bound, with new ones behind it (CLOSE).
 A bound must be proven before, by a constraint that is checked while writers go on; and it must hold whatever happens
 in between, even if who wanted it dies and nobody comes for weeks, or writers would fail at it. So it is set out of
 everybody's reach, `FAR` numbers away, and when the partitions behind it are there, the sequence jumps to them (JUMP).
-There are numbers for nine million such jumps.
+There are numbers for four million such jumps.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -24,7 +23,7 @@ from psycopg.rows import class_row, scalar_row
 
 from txbox.schema.statements import Statements
 
-__all__ = ["AHEAD", "FAR", "ROWS", "Layout", "Part", "Step", "layout", "next_step", "planned"]
+__all__ = ["AHEAD", "FAR", "ROWS", "Layout", "Part", "Step", "layout", "next_step", "parts_of", "planned"]
 
 #: seqs a partition, unless somebody chose another number
 ROWS: Final = 10_000_000
@@ -132,13 +131,22 @@ def planned(now: Layout) -> tuple[Step, ...]:
 
 def layout(conn: Connection[Any], schema: str = "txbox") -> Layout:
     """Return what the outbox of `schema` is made of. Raises psycopg.Error when there is none."""
-    statements = Statements(__package__, "partitions.sql", schema)
-    given = {"table": sql.Identifier(schema, "outbox").as_string(None)}
+    statements, given = _statements(schema)
     with conn.cursor(row_factory=scalar_row) as cursor:
         drawn = cursor.execute(statements["drawn"], given).fetchone()
-        partitioned = cursor.execute(statements["kind"], given).fetchone()
-    parts: Sequence[Part] = ()
-    if partitioned:
-        with conn.cursor(row_factory=class_row(Part)) as found:
-            parts = found.execute(statements["parts"], given).fetchall()
-    return Layout(parts=tuple(parts) if partitioned else None, drawn=int(drawn or 0))
+    return Layout(parts=parts_of(conn, schema), drawn=int(drawn or 0))
+
+
+def parts_of(conn: Connection[Any], schema: str) -> tuple[Part, ...] | None:
+    """Return the partitions, None for a plain table. Unlike `layout` it takes no lock, or relays would see a holder."""
+    statements, given = _statements(schema)
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        if not cursor.execute(statements["kind"], given).fetchone():
+            return None
+    with conn.cursor(row_factory=class_row(Part)) as found:
+        return tuple(found.execute(statements["parts"], given).fetchall())
+
+
+def _statements(schema: str) -> tuple[Statements, dict[str, str]]:
+    table = sql.Identifier(schema, "outbox").as_string(None)
+    return Statements(__package__, "partitions.sql", schema), {"table": table}

@@ -4,7 +4,7 @@
 SELECT relkind = 'p' FROM pg_class WHERE oid = %(table)s::regclass;
 
 -- name: parts
--- NULL where a range has no end.
+-- NULL where a range has no end. A default partition, of somebody else's, is none of ours.
 SELECT
     c.relname AS name,
     substring(bound.text FROM $re$FROM \('?(-?\d+)'?\)$re$)::bigint AS lower,
@@ -13,7 +13,7 @@ SELECT
 FROM pg_inherits AS i
 JOIN pg_class AS c ON c.oid = i.inhrelid
 CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS text) AS bound
-WHERE i.inhparent = %(table)s::regclass
+WHERE i.inhparent = %(table)s::regclass AND bound.text <> 'DEFAULT'
 ORDER BY lower NULLS FIRST, upper NULLS LAST;
 
 -- name: drawn
@@ -35,10 +35,10 @@ SELECT 'constraint ' || quote_ident(conname)
 FROM pg_constraint
 WHERE (conrelid = %(table)s::regclass OR confrelid = %(table)s::regclass) AND contype NOT IN ('p', 'c', 'n')
 UNION ALL
-SELECT 'publication ' || quote_ident(p.pubname)
-FROM pg_publication_rel AS r
-JOIN pg_publication AS p ON p.oid = r.prpubid
-WHERE r.prrelid = %(table)s::regclass
+-- Those of all tables too: a subscriber has no such partitions, and its replication would stop at the first row.
+SELECT 'publication ' || quote_ident(pubname)
+FROM pg_publication_tables
+WHERE format('%%I.%%I', schemaname, tablename)::regclass = %(table)s::regclass
 UNION ALL
 SELECT 'inheritance from or by it'
 WHERE EXISTS (SELECT FROM pg_inherits WHERE %(table)s::regclass IN (inhrelid, inhparent))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -25,6 +26,7 @@ from txbox.relay.ledger import Ledger
 from txbox.relay.parts import Parts
 from txbox.relay.poll import SETTINGS, Poll
 from txbox.relay.prune import prune
+from txbox.relay.pruner import Pruner
 from txbox.schema import SchemaBusy, Step, layout, partition
 from txbox.schema.partitions import AHEAD, FAR
 
@@ -227,6 +229,34 @@ def test_a_leader_leaves_the_size_of_partitions_to_who_began_to_make_them(
     assert names(conn) == ["outbox_p0"]
     partition(conn, rows=10)
     assert layout(conn).rows == 10
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "why"),
+    [
+        ("CREATE VIEW mine AS SELECT seq FROM txbox.outbox_p0", "cannot drop table"),
+        ("DROP TABLE txbox.outbox_end", "no partition without an upper end"),
+    ],
+)
+def test_what_keeps_partitions_from_going_is_told_and_tried_again_later_while_pruning_goes_on(
+    parted: Connection, database: Database, caplog: pytest.LogCaptureFixture, obstacle: str, why: str
+):
+    fill(parted, 1)
+    parted.execute(CURSOR, ("default", FIRST, "{}"))
+    parted.execute(obstacle.encode())
+    caplog.set_level("INFO", "txbox.relay.pruner")
+    pruner = Pruner(database, "default", WEEK, lambda _: None)
+    thread = Thread(target=pruner.run)
+    thread.start()
+    try:
+        eventually(lambda: len(caplog.records) > 0)
+        [told] = caplog.records
+        assert (told.levelname, told.message) == ("WARNING", "partitions wait for their turn")
+        assert why in vars(told)["why"]
+        assert thread.is_alive()
+    finally:
+        pruner.stop()
+        thread.join(5)
 
 
 def test_commands_know_both_layouts(conn: Connection, database: Database):

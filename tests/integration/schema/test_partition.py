@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
 from tests.integration.schema.catalog import catalog
 from txbox.daemon import Database
@@ -18,6 +19,7 @@ from txbox.schema import (
     Step,
     Unpartitionable,
     layout,
+    locks,
     migrate,
     migrations,
     partition,
@@ -58,6 +60,25 @@ def test_rows_numbers_and_what_is_said_of_the_table_are_as_before(conn: Connecti
     assert partition(conn) == ()
     made = layout(conn)
     assert (len(made.parts or ()), made.ahead, made.rows) == (AHEAD + 2, AHEAD, 1000)
+
+
+def test_a_process_that_is_frozen_while_it_has_the_outbox_keeps_writers_for_seconds_only(
+    conn: Connection, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    conn.execute("SET lock_timeout = '20s'")
+
+    def frozen(package: str, file: str, name: str, **parts: Any) -> Any:
+        if name == "follow":
+            conn.execute(FILL, (1,))  # waits for us, who do nothing
+        return compose(package, file, name, **parts)
+
+    monkeypatch.setattr(partitioning, "compose", frozen)
+    with (
+        psycopg.connect(database.url, autocommit=True) as freezing,
+        pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout),
+    ):
+        partition(freezing)
+    assert layout(conn).parts is None
 
 
 def test_numbers_rise_and_a_first_one_works_too(conn: Connection):
@@ -127,6 +148,8 @@ def test_a_member_of_the_owner_may_make_partitions(conn: Connection):
     [
         ("CREATE VIEW mine AS SELECT type FROM txbox.outbox", "view or rule mine"),
         ("CREATE PUBLICATION mine FOR TABLE txbox.outbox", "publication mine"),
+        ("CREATE PUBLICATION mine FOR ALL TABLES", "publication mine"),
+        ("CREATE PUBLICATION mine FOR TABLES IN SCHEMA txbox", "publication mine"),
         ("CREATE INDEX mine ON txbox.outbox (id)", "index txbox.mine"),
         ("CREATE RULE mine AS ON DELETE TO txbox.outbox DO INSTEAD NOTHING", "view or rule txbox.outbox"),
         ("ALTER TABLE txbox.outbox ENABLE ROW LEVEL SECURITY", "row security"),
@@ -187,6 +210,18 @@ def test_writers_that_come_to_the_last_partition_go_on_and_it_is_closed_behind_t
     assert conn.execute("SELECT count(*) FROM txbox.outbox WHERE seq >= %s", (end.lower,)).fetchone() == (0,)
 
 
+def test_the_last_partition_is_closed_without_its_rows_being_read_while_writers_wait(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute(FILL, (AHEAD * 10 + 5,))
+    end, told = layout(conn).end, list[str | None]()
+    assert end is not None
+    conn.execute("SET client_min_messages = debug1")
+    conn.add_notice_handler(lambda diagnostic: told.append(diagnostic.message_primary))
+    partition(conn)
+    attached = [text for text in told if f'table "outbox_p{end.lower}"' in str(text)]
+    assert attached == [f'partition constraint for table "outbox_p{end.lower}" is implied by existing constraints']
+
+
 def test_partitions_are_made_ahead_with_no_number_left_out(conn: Connection):
     partition(conn, rows=10)
     for _ in range(20):
@@ -215,6 +250,15 @@ def test_a_change_that_waits_for_a_writer_holds_others_up_for_an_instant_only_an
         assert run(changing, patience=20.0)
 
 
+def test_who_is_in_the_way_of_a_role_that_may_not_see_more_is_no_prepared_transaction(
+    conn: Connection, other: Connection
+):
+    Outbox().add(other, Message("Open", topic="t"))
+    conn.execute("SET ROLE pg_signal_backend")  # one that may see nothing
+    found = [user for user in locks.in_use(conn, "txbox") if user.pid == other.info.backend_pid]
+    assert [user.state for user in found] == ["the rest is shown to members of pg_read_all_stats only"]
+
+
 def _one_more_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that needs the outbox for itself."""
     text = "ALTER TABLE {schema}.outbox ADD COLUMN more int; ALTER TABLE {schema}.outbox DROP COLUMN more;"
@@ -238,7 +282,78 @@ def test_two_that_make_partitions_at_once_make_them_once(conn: Connection, datab
         conn.execute(FILL, (AHEAD * 10 - 20,))
 
 
+def test_while_somebody_else_makes_partitions_the_sequence_does_not_jump(conn: Connection, other: Connection):
+    lock = "LOCK TABLE ONLY txbox.outbox IN SHARE UPDATE EXCLUSIVE MODE"
+    with pytest.raises(SchemaBusy):
+        partition(conn, patience=0.0, told=lambda step: other.execute(lock) if step is Step.JUMP else None)
+    assert layout(conn).drawn == 0
+    other.rollback()
+    assert partition(conn) == (Step.JUMP,)
+
+
+def test_a_default_partition_of_somebody_elses_is_left_alone(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute("CREATE TABLE txbox.mine PARTITION OF txbox.outbox DEFAULT")
+    conn.execute(FILL, (50,))
+    assert partition(conn) == (Step.EXTEND,)
+    conn.execute(FILL, (AHEAD * 10 + 20,))
+    assert partition(conn) == (Step.CLOSE, Step.JUMP)
+    assert value(conn, "SELECT count(*) FROM txbox.mine") == 0
+
+
+def test_who_reads_the_last_partition_through_is_no_holder_to_relays(
+    conn: Connection, other: Connection, monkeypatch: pytest.MonkeyPatch
+):
+    locks_held = """
+        SELECT count(*) FROM pg_locks
+        WHERE relation = pg_get_serial_sequence('txbox.outbox', 'seq')::regclass AND mode = 'RowExclusiveLock'
+    """
+    held: list[int] = []
+
+    def counting(package: str, file: str, name: str, **parts: Any) -> Any:
+        if name == "validate":
+            held.append(value(other, locks_held))
+        return compose(package, file, name, **parts)
+
+    monkeypatch.setattr(partitioning, "compose", counting)
+    partition(conn)
+    assert held == [0]
+
+
+@pytest.mark.parametrize("schema", ["we{ird}", 'a"b', "Up.per", "it's"])
+def test_a_schema_may_have_any_name(conn: Connection, schema: str):
+    migrate(conn, schema)
+    assert partition(conn, schema) == ALL
+
+
 def test_inside_a_transaction_of_yours_it_refuses(conn: Connection):
     with conn.transaction(), pytest.raises(SchemaError, match="no transaction"):
         partition(conn)
     assert layout(conn).parts is None
+
+
+def test_without_autocommit_it_refuses_as_all_steps_would_be_one_transaction(other: Connection):
+    with pytest.raises(SchemaError, match="autocommit"):
+        partition(other)
+
+
+def test_an_attempt_after_one_that_was_refused_its_lock_is_not_a_part_of_a_transaction(other: Connection):
+    found = []
+
+    def attempt(_: float) -> bool:
+        found.append(other.info.transaction_status)
+        if len(found) == 1:
+            raise psycopg.errors.LockNotAvailable
+        return True
+
+    assert locks.patiently(other, "txbox", attempt, sleep=lambda _: None)
+    assert found == [TransactionStatus.IDLE] * 2
+
+
+def test_a_partition_is_judged_by_what_was_committed_while_its_lock_was_waited_for(conn: Connection):
+    partition(conn, rows=10)
+    conn.execute("SET default_transaction_isolation = 'repeatable read'")
+    first = (layout(conn).parts or ())[0]
+    assert partitioning.drop(
+        conn, "txbox", first, lambda: bool(value(conn, "SHOW transaction_isolation") == "read committed")
+    )
