@@ -40,6 +40,7 @@ def accept_cluster(values: Values, from_start: bool) -> None:
     It goes on where it stands. Exit 1 if a relay leads.
     """
     with closing(Ledger.open(values.database(), values.by_key["relay.name"], {})) as ledger:
+        ledger.require_schema()
         if not ledger.accept(ledger.facts(), from_start=from_start):
             raise NotFound(f"no relay {values.by_key['relay.name']!r} has ever led here: nothing to accept")
     say("accepted: start the relay")

@@ -43,7 +43,6 @@ class Ledger:
         self._schema, self.name = database.schema, name
         self._table = sql.Identifier(database.schema, "outbox").as_string(None)
         self.epoch = 0
-        self.schema_version = 0
 
     @classmethod
     def open(cls, database: Database, name: str, settings: Mapping[str, str]) -> Self:
@@ -56,10 +55,17 @@ class Ledger:
             raise
         return cls(conn, database, name)
 
+    def require_schema(self) -> int:
+        """Return the version of the tables, if it is ours. Raises SchemaMissing, NewerDatabase.
+
+        Not asked of a leader, who goes on while the tables are migrated, until a relay of the next version follows.
+        """
+        return require(self.conn, self._schema)
+
     def inspect(self) -> Facts:
         """Return what the database is like, if a relay may rely on it.
 
-        Raises SchemaError, SharedSession, InRecovery, HiddenRows, UnfitSequence, WrongCluster, CursorAhead,
+        Raises SharedSession, InRecovery, HiddenRows, UnfitSequence, WrongCluster, CursorAhead,
         psycopg.Error.
         """
         facts = self.facts()
@@ -78,8 +84,7 @@ class Ledger:
         return facts
 
     def facts(self) -> Facts:
-        """Return what the database is like, fit or not. Raises SchemaError, psycopg.Error."""
-        self.schema_version = require(self.conn, self._schema)
+        """Return what the database is like, fit or not. Raises UnfitSequence, psycopg.Error."""
         for _ in range(2):  # the sequence may change between a statement's snapshot and its look at the catalog
             with self.conn.cursor(row_factory=class_row(Facts)) as cursor:
                 facts = cursor.execute(self.statements["facts"], {"table": self._table}).fetchone()

@@ -120,6 +120,9 @@ class Publisher:
         )
         if plan.obstacle and not plan.taken and not self._flights.messages:
             raise plan.obstacle
+        if self._suspects and plan.hold:
+            held = {diverted.seq for diverted in plan.hold}
+            self._suspects -= {row.id for row in rows if row.seq in held}
         self._trying = bool(plan.send) and not self._suspects.isdisjoint((plan.send[0].id, plan.send[0].topic))
         return plan
 

@@ -118,7 +118,6 @@ class Relay:
     def _stand_by(self, ledger: Ledger, *, once: bool) -> Facts | None:
         """Wait for the lead; return what the database is like when we have it, None when asked to stop before."""
         facts = self._inspect(ledger)
-        self._metrics.schema_version.set(ledger.schema_version)
         waited = False
         while not ledger.lock():
             if once:
@@ -132,10 +131,14 @@ class Relay:
             self.health.beat()
             if self._stop.wait(_STAND_BY):
                 return None
-        return self._inspect(ledger) if waited else facts
+        if not waited:
+            return facts
+        self._suspects.clear()  # another one has led since, and dealt with them
+        return self._inspect(ledger)
 
     def _inspect(self, ledger: Ledger) -> Facts:
         """Return what the database is like, unless it is one that a failover, which we have seen, left behind."""
+        self._metrics.schema_version.set(ledger.require_schema())
         facts = ledger.inspect()
         timeline = facts.timeline or 0
         if timeline < self._timeline:

@@ -13,7 +13,7 @@ from txbox.daemon import Database, Kafka
 from txbox.outbox import Message
 from txbox.relay import Cursor, CursorAhead, Gap, Relay, Superseded, UnfitSequence, WrongCluster
 from txbox.relay.ledger import Ledger
-from txbox.schema import SchemaMissing
+from txbox.schema import NewerDatabase, SchemaMissing
 
 RelayOnce = Callable[..., Relay]
 
@@ -86,6 +86,17 @@ def test_a_relay_refuses_what_would_lose_rows_and_tells_the_mend(
     relay_once()
     conn.execute(break_it.encode())
     with pytest.raises(error, match=mend):
+        Relay(database, kafka).run()
+
+
+def test_a_leader_goes_on_beside_newer_tables_and_one_that_starts_is_refused(
+    conn: psycopg.Connection, database: Database, kafka: Kafka, ledger: Ledger
+) -> None:
+    ledger.take("me", ledger.inspect())
+    conn.execute("INSERT INTO txbox.migration (version, name, checksum) VALUES (99, 'later', 'x')")
+    ledger.inspect()
+    ledger.save(Cursor())
+    with pytest.raises(NewerDatabase):
         Relay(database, kafka).run()
 
 
