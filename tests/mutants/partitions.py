@@ -4,7 +4,6 @@ from tests.mutants.table import Mutant
 
 __all__ = ["PARTITIONS"]
 
-_POLL = "relay/txbox/relay/poll.sql"
 _PARTS = "relay/txbox/relay/parts.py"
 _DROPPED = "tests/integration/relay/test_parts.py"
 
@@ -30,13 +29,6 @@ PARTITIONS = (
         'pages = self._one("pages", part=name) if self._is_old(youngest) else 0',
         "pages = 0",
         _DROPPED,
-    ),
-    Mutant(
-        "whoever drew from the sequence that partitioning made is no holder",
-        _POLL,
-        "'seq')::regclass::oid\n    )\n    AND l.database",
-        "'seq')::regclass::bigint * 0\n    )\n    AND l.database",
-        f"{_DROPPED} -k holder",
     ),
     Mutant(
         "cursors do not follow the outbox to its new sequence",

@@ -92,8 +92,8 @@ MUTANTS = (
     Mutant(
         "the lock of the table instead of the sequence's",
         _POLL,
-        "AND l.relation = coalesce(\n        (SELECT oid FROM pg_class WHERE oid = %(sequence)s),",
-        "AND l.relation = coalesce(\n        (SELECT '{schema}.outbox'::regclass::oid WHERE %(sequence)s > 0),",
+        "AND l.relation = (SELECT pg_get_serial_sequence(%(table)s, 'seq')::regclass::oid)",
+        "AND l.relation = %(table)s::regclass::oid",
         _FACTS,
     ),
     Mutant(

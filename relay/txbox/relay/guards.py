@@ -21,7 +21,6 @@ class Facts:
     in_recovery: bool
     system_identifier: str
     timeline: int | None
-    database_oid: int
     sequence_oid: int
     sequence_filenode: int
     cache: int

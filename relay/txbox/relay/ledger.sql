@@ -14,7 +14,6 @@ SELECT
         -- The first 8 hex digits of a WAL file's name are the timeline, the current one and not the last checkpoint's.
         THEN ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint
     END AS timeline,
-    (SELECT oid FROM pg_database WHERE datname = current_database())::bigint AS database_oid,
     s.oid::bigint AS sequence_oid,
     pg_relation_filenode(s.oid)::bigint AS sequence_filenode,
     q.seqcache AS cache,

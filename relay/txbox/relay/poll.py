@@ -7,7 +7,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8
 
@@ -16,7 +16,7 @@ from txbox.relay.cursor import Answer, Cursor, Frontier, Gap, Gaps, Holder, Ques
 from txbox.relay.late import Voids
 from txbox.schema import Statements
 
-__all__ = ["SETTINGS", "Alarm", "Poll", "SequenceId"]
+__all__ = ["SETTINGS", "Alarm", "Poll"]
 
 #: what the statements need of the session. A sequential scan or a parallel plan would cost a whole table; row security
 #: would hide rows in silence, off makes it an error. READ COMMITTED: each statement has a snapshot of its own.
@@ -32,9 +32,6 @@ SETTINGS: Final = {
 
 #: told the seqs of rows that came after it was certain that they never would
 Alarm = Callable[[Sequence[int]], None]
-
-#: (oid of the sequence, oid of the database): by these pg_locks knows it
-SequenceId = tuple[int, int]
 
 # Both are called for each row, in C alone: Row._make would be a Python function's call more.
 #: the columns of a row; the last one, the snapshot, is none of them
@@ -62,8 +59,7 @@ class Poll:
     def __init__(
         self,
         conn: Connection[Any],
-        statements: Statements,
-        sequence: SequenceId,
+        schema: str,
         *,
         batch: int,
         template: str,
@@ -73,8 +69,8 @@ class Poll:
     ) -> None:
         self._conn = conn
         self._cursor = conn.cursor(binary=True, row_factory=tuple_row)
-        self._statements = statements
-        self._sequence, self._database = sequence
+        self._statements = self.statements(schema)
+        self._outbox = {"table": sql.Identifier(schema, "outbox").as_string(None)}
         self._batch = batch
         self._template = template
         self._admit = admit
@@ -134,9 +130,7 @@ class Poll:
 
     def _read_holders(self) -> list[Holder]:
         began = self._clock()
-        self._cursor.execute(
-            self._statements["holders"], {"sequence": self._sequence, "database": self._database}, prepare=True
-        )
+        self._cursor.execute(self._statements["holders"], self._outbox, prepare=True)
         holders = [Holder(vxid, xid) for vxid, xid in self._cursor.fetchall()]
         ended = self._clock()
         self._holders_due = ended + max(_HOLDERS_EVERY, _HOLDERS_SHARE * (ended - began))
@@ -151,7 +145,7 @@ class Poll:
 
     def _read_drawn(self) -> int:
         """Return the last seq that anybody drew."""
-        row = self._cursor.execute(self._statements["drawn"], {"sequence": self._sequence}, prepare=True).fetchone()
+        row = self._cursor.execute(self._statements["drawn"], self._outbox, prepare=True).fetchone()
         return 0 if row is None else int(row[0])
 
     def _ask(self, question: Question, room: Room) -> tuple[list[Row], Snapshot | None]:

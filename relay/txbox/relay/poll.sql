@@ -3,8 +3,8 @@
 -- A holder's transaction id is the least that it holds for itself alone (savepoints have ids of their own, a waiter
 -- shows somebody else's, not granted); widened to 64 bits around this snapshot's xmax, since pg_locks shows 32 of them.
 -- '3/0' is a transaction that has just ended. Not granted counts: it will draw as soon as it is.
--- Where the sequence is gone, the outbox was partitioned, and has a new one: all who drew from the first have ended by
--- then. A look that still meets the first one counts for gaps that were found before it, all of the first one's seqs.
+-- The sequence is found by its table each time: partitioning gives the outbox another one, when all who drew from the
+-- first have ended. So the gaps that were found before this look are decided if it meets one of the two too late or early.
 SELECT
     l.virtualtransaction AS vxid,
     min(xmax + (l.transactionid::text::bigint - (xmax & 4294967295) + 6442450944) %% 4294967296 - 2147483648)
@@ -16,23 +16,12 @@ GROUP BY l.virtualtransaction
 HAVING bool_or(
     l.locktype = 'relation'
     AND l.mode = 'RowExclusiveLock'
-    AND l.relation = coalesce(
-        (SELECT oid FROM pg_class WHERE oid = %(sequence)s),
-        pg_get_serial_sequence($name${schema}.outbox$name$, 'seq')::regclass::oid
-    )
-    AND l.database = %(database)s
+    AND l.relation = (SELECT pg_get_serial_sequence(%(table)s, 'seq')::regclass::oid)
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 );
 
 -- name: drawn
-SELECT coalesce(
-    pg_sequence_last_value(
-        coalesce(
-            (SELECT oid FROM pg_class WHERE oid = %(sequence)s),
-            pg_get_serial_sequence($name${schema}.outbox$name$, 'seq')::regclass::oid
-        )
-    ),
-    0
-);
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0);
 
 -- name: late
 -- Rows where none should be. Few at a time: one is enough to tell that a rule was broken.

@@ -163,8 +163,7 @@ class Relay:
         publisher = Publisher(self._kafka, self._config, self._suspects, holding.keys, self._kafka_is)
         source = Poll(
             ledger.conn,
-            Poll.statements(self._database.schema),
-            (facts.sequence_oid, facts.database_oid),
+            self._database.schema,
             batch=self._config.batch,
             template=self._config.topic,
             admit=publisher.admit,

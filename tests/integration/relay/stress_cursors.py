@@ -11,7 +11,7 @@ import psycopg
 from txbox.daemon import Database, connect
 from txbox.relay.batch import Plan, Room, Row
 from txbox.relay.cursor import Cursor
-from txbox.relay.poll import SETTINGS, Poll, SequenceId
+from txbox.relay.poll import SETTINGS, Poll
 
 __all__ = [
     "GapAware",
@@ -22,14 +22,9 @@ __all__ = [
     "XidHorizon",
     "has_read",
     "judge",
-    "sequence_of",
     "truth_of",
 ]
 
-_SEQUENCE = """
-SELECT pg_get_serial_sequence('txbox.outbox', 'seq')::regclass::oid::bigint, oid::bigint
-FROM pg_database WHERE datname = current_database()
-"""
 _LAST_SEQ = "SELECT seq, id, payload FROM txbox.outbox WHERE seq > %s ORDER BY seq"
 _XID_HORIZON = """
 SELECT o.xmin::text::bigint AS xid, seq, id, payload
@@ -82,12 +77,6 @@ def judge(truth: set[Seen], published: Iterable[Seen]) -> Verdict:
     return Verdict(len(truth - first.keys()), len(first.keys() - truth), repeated, misordered)
 
 
-def sequence_of(conn: psycopg.Connection[Any]) -> SequenceId:
-    """The outbox's sequence as pg_locks knows it."""
-    sequence, database = conn.execute(_SEQUENCE).fetchone() or (0, 0)
-    return sequence, database
-
-
 class Reader(Protocol):
     """A cursor, with all that it has read."""
 
@@ -134,9 +123,8 @@ class GapAware:
 
     def _connect(self) -> None:
         self._conn = connect(psycopg.Connection[Any], self._database, "stress", SETTINGS)
-        sequence, statements = sequence_of(self._conn), Poll.statements(self._database.schema)
         self._poll = Poll(
-            self._conn, statements, sequence, batch=500, template="{aggregate}", admit=self._admit, alarm=_fail
+            self._conn, self._database.schema, batch=500, template="{aggregate}", admit=self._admit, alarm=_fail
         )
         self._poll.start(self.cursor)
 

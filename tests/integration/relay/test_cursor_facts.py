@@ -7,10 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.relay.stress_cursors import sequence_of
 from tests.waiting import eventually
 from txbox.relay.cursor import Holder, Snapshot
-from txbox.relay.poll import Poll, SequenceId
+from txbox.relay.poll import Poll
 
 Connection = psycopg.Connection[Any]
 Holders = Callable[..., set[Holder]]
@@ -45,9 +44,8 @@ def holders(conn: Connection) -> Holders:
     """What the relay's own statement shows."""
     statement = Poll.statements("txbox")["holders"]
 
-    def read(of: SequenceId | None = None) -> set[Holder]:
-        sequence, database = of or sequence_of(conn)
-        found = conn.execute(statement, {"sequence": sequence, "database": database})
+    def read(table: str = "txbox.outbox") -> set[Holder]:
+        found = conn.execute(statement, {"table": table})
         return {Holder(vxid, xid) for vxid, xid in found}
 
     return read
@@ -149,8 +147,6 @@ def test_seq_drawn_for_a_partition_is_drawn_under_the_parents_lock(
     conn: Connection, writer: Connection, holders: Holders
 ):
     conn.execute(PARTITIONED)
-    _, database = sequence_of(conn)
-    sequence = value(conn, "SELECT pg_get_serial_sequence('parted', 'seq')::regclass::oid::bigint")
     writer.execute("INSERT INTO part (seq) OVERRIDING SYSTEM VALUE SELECT nextval('parted_seq_seq')")
-    assert holders((sequence, database)) == {holder_of(writer)}
+    assert holders("parted") == {holder_of(writer)}
     assert holders() == set()

@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.relay.stress_cursors import sequence_of
 from tests.waiting import eventually
 from txbox.daemon import Database, connect
 from txbox.relay.batch import Batch, Plan, Room, Row
@@ -33,8 +32,7 @@ class Reader:
     def __init__(self, conn: Connection, cursor: Cursor) -> None:
         self._poll = Poll(
             conn,
-            Poll.statements("txbox"),
-            sequence_of(conn),
+            "txbox",
             batch=2000,
             template="{aggregate}",
             admit=lambda rows: Plan(rows, (), len(rows)),

@@ -6,7 +6,6 @@ import pytest
 from txbox.daemon import Database, connect
 from txbox.relay.batch import Plan, Room
 from txbox.relay.cursor import Cursor
-from txbox.relay.ledger import Ledger
 from txbox.relay.poll import SETTINGS, Poll
 
 
@@ -15,13 +14,10 @@ def test_a_row_in_a_void_gap_raises_the_alarm_and_is_published(
     database: Database, conn: psycopg.Connection, rolled_back: int, late: int
 ):
     now, alarms = [0.0], list[int]()
-    ledger = Ledger.open(database, "default", SETTINGS)
-    facts = ledger.inspect()
     session = connect(psycopg.Connection, database, "test", SETTINGS)
     poll = Poll(
         session,
-        Poll.statements("txbox"),
-        (facts.sequence_oid, facts.database_oid),
+        "txbox",
         batch=100,
         template="{aggregate}",
         admit=lambda rows: Plan(rows, (), len(rows)),
@@ -48,4 +44,3 @@ def test_a_row_in_a_void_gap_raises_the_alarm_and_is_published(
     assert [seq for _ in range(3) for seq in read()] == [late]
     assert alarms == [late]
     session.close()
-    ledger.close()

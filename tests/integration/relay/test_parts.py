@@ -150,13 +150,9 @@ def test_who_has_drawn_a_seq_from_a_partitioned_outbox_is_a_holder(
 ):
     writer.execute("INSERT INTO txbox.outbox (topic, type) VALUES ('t', 'Happened')")
     [holder] = holders()
-    assert [holder] == list(holders((1, next(iter(database_of(parted)))))), "of a sequence that is no more, ours"
+    assert holder.xid is not None
     writer.execute("ROLLBACK")
     assert holders() == set()
-
-
-def database_of(conn: Connection) -> tuple[int, ...]:
-    return conn.execute("SELECT oid::bigint FROM pg_database WHERE datname = current_database()").fetchone() or (0,)
 
 
 def test_an_open_writer_keeps_its_gap_undecided_over_the_making_of_partitions(

@@ -7,7 +7,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.relay.stress_cursors import sequence_of
 from tests.waiting import eventually
 from txbox.daemon import Database, connect
 from txbox.relay.batch import Plan, Room
@@ -48,8 +47,7 @@ def read(database: Database, clock: Clock) -> Iterator[Callable[[], list[int]]]:
     with connect(Connection, database, "steps", SETTINGS) as session:
         poll = Poll(
             session,
-            Poll.statements("txbox"),
-            sequence_of(session),
+            "txbox",
             batch=100,
             template="{aggregate}",
             admit=lambda rows: Plan(rows, (), len(rows)),

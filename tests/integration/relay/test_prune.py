@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 
 from tests.integration.conftest import Publish
-from tests.integration.relay.stress_cursors import sequence_of
 from tests.integration.running import process
 from tests.integration.topics import Topics
 from tests.waiting import eventually
@@ -132,12 +131,11 @@ def test_who_prunes_is_no_holder_of_seqs_and_waits_for_no_writer(
 ):
     fill(conn, 10)
     conn.execute(CURSOR, ("default", 10, "{}"))
-    sequence, of = sequence_of(conn)
     with psycopg.connect(database.url) as writer:
         Outbox().add(writer, Message("Open", topic="t"))
         with pruner.transaction():
             assert Sweep(pruner, "txbox", WEEK).batch(Stride())[0].deleted == 10
-            holders = conn.execute(Poll.statements("txbox")["holders"], {"sequence": sequence, "database": of})
+            holders = conn.execute(Poll.statements("txbox")["holders"], {"table": "txbox.outbox"})
             [(vxid, _)] = holders.fetchall()
             mine = "SELECT virtualtransaction FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'virtualxid'"
             assert writer.execute(mine).fetchone() == (vxid,)

@@ -282,6 +282,15 @@ def test_two_that_make_partitions_at_once_make_them_once(conn: Connection, datab
         conn.execute(FILL, (AHEAD * 10 - 20,))
 
 
+def test_partitions_that_somebody_else_made_first_are_no_obstacle(conn: Connection, database: Database):
+    def first(step: Step) -> None:
+        if step is Step.WRAP:
+            with psycopg.connect(database.url, autocommit=True) as one:
+                partition(one, rows=10)
+
+    assert partition(conn, rows=10, told=first) == ()
+
+
 def test_while_somebody_else_makes_partitions_the_sequence_does_not_jump(conn: Connection, other: Connection):
     lock = "LOCK TABLE ONLY txbox.outbox IN SHARE UPDATE EXCLUSIVE MODE"
     with pytest.raises(SchemaBusy):

@@ -18,7 +18,6 @@ FIT = Facts(
     in_recovery=False,
     system_identifier="7",
     timeline=1,
-    database_oid=5,
     sequence_oid=16384,
     sequence_filenode=16384,
     cache=1,
