@@ -111,7 +111,9 @@ def test_tombstones_behind_a_size_cut_are_not_passed_over(
     publish: Publish, relay_once: RelayOnce, topics: Topics, topic: str
 ) -> None:
     big, gone = Message("Big", b"x" * 40_000, topic=topic), Message("Gone", topic=topic)
+    small, huge = Message("Small", b"x", topic=topic), Message("Huge", b"x" * 200_000, topic=topic)
     ids = publish(*(big, big, big, gone, gone, big, gone, big, big, gone))
+    ids += publish(small, *[gone] * 5, huge, gone)
     relay_once(in_flight_size=100_000)
     assert topics.ids(topic) == list(map(str, ids))
 
