@@ -114,6 +114,16 @@ MUTANTS = (
 """,
         _STEPS,
     ),
+    Mutant(
+        "a poll is one transaction in REPEATABLE READ",
+        _SOURCE,
+        "        if void := self._voids.due(self._clock()):\n",
+        '        self._conn.execute("COMMIT")\n'
+        '        self._conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")\n'
+        '        self._conn.execute("SELECT")\n'
+        "        if void := self._voids.due(self._clock()):\n",
+        _STEPS,
+    ),
     Mutant("the outbox may be read as a whole", _SOURCE, '"enable_seqscan": "off"', '"enable_seqscan": "on"', _PLANS),
     Mutant(
         "all that lies above the tail may be read",
