@@ -43,10 +43,12 @@ class Row(NamedTuple):
     created: int
     #: bytes of payload, key and headers together
     size: int
+    #: what the statement saw that read it; in its first row alone
+    snapshot: str | None = None
 
 
 #: A column of many rows, for `map`: in C alone, where a comprehension would take as long as all else that is done.
-SEQ, TOPIC, KEY, ID, _, _, _, CREATED, SIZE = map(itemgetter, range(len(Row._fields)))
+SEQ, TOPIC, KEY, ID, _, _, _, CREATED, SIZE, _ = map(itemgetter, range(len(Row._fields)))
 
 
 class Reason(StrEnum):

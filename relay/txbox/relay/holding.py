@@ -1,6 +1,7 @@
 """The table of held rows, on the leader's session: only the leader of the epoch writes there, but for wishes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 from typing import Any, Final
 
 from psycopg.rows import scalar_row, tuple_row
@@ -60,7 +61,7 @@ class Holding:
 
     def due(self) -> list[Row]:
         """Return rows to try now, in order. Of a key that was refused the first alone, else those behind it too."""
-        return list(map(Row._make, self._rows("due", messages=_MESSAGES, size=_SIZE)))
+        return list(starmap(Row, self._rows("due", messages=_MESSAGES, size=_SIZE)))
 
     def tried(self, delivered: Sequence[Row], refused: Mapping[int, str]) -> None:
         """Delete rows that were acked, keep those refused again with why (by seq), and COMMIT. Raises Superseded."""

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
 from typing import Any, Final
 
 from psycopg import Connection, sql
@@ -33,10 +32,8 @@ SETTINGS: Final = {
 #: told the seqs of rows that came after it was certain that they never would
 Alarm = Callable[[Sequence[int]], None]
 
-# Both are called for each row, in C alone: Row._make would be a Python function's call more.
-#: the columns of a row; the last one, the snapshot, is none of them
-_COLUMNS: Final = itemgetter(slice(0, len(Row._fields)))
-_AS_ROW: Final[Callable[[tuple[Any, ...]], Row]] = partial(tuple.__new__, Row)
+#: Called for each row, in C alone: Row._make would be a Python function's call more.
+_AS_ROW: Final[Callable[[Sequence[Any]], Row]] = partial(tuple.__new__, Row)
 
 #: Seconds. A statement that found less than it could take, and took longer, passed over rows above the tail that are
 #: not visible: those of a large transaction that is open, or was rolled back. It would do so each time (70 ns a row).
@@ -69,6 +66,7 @@ class Poll:
     ) -> None:
         self._conn = conn
         self._cursor = conn.cursor(binary=True, row_factory=tuple_row)
+        self._rows = conn.cursor(binary=True, row_factory=lambda _: _AS_ROW)
         self._statements = self.statements(schema)
         self._outbox = {"table": sql.Identifier(schema, "outbox").as_string(None)}
         self._batch = batch
@@ -118,6 +116,7 @@ class Poll:
     def close(self) -> None:
         """The connection is the ledger's to close."""
         self._cursor.close()
+        self._rows.close()
 
     def _batch_of(self, question: Question, answer: Answer, rows: Sequence[Row]) -> Batch:
         """Take as many rows as may be taken now, and move the frontier behind them."""
@@ -159,10 +158,10 @@ class Poll:
         if question.gaps:
             parameters |= _gap_parameters(question.gaps)
         name = "above_and_gaps" if question.gaps else "above"
-        found = self._cursor.execute(self._statements[name], parameters, prepare=True).fetchall()
+        found = self._rows.execute(self._statements[name], parameters, prepare=True).fetchall()
         if not found:
             return [], None
-        return list(map(_AS_ROW, map(_COLUMNS, found))), Snapshot.parse(found[0][-1])
+        return found, Snapshot.parse(found[0].snapshot or "")
 
 
 def _gap_parameters(gaps: Gaps) -> dict[str, list[Int8]]:

@@ -135,7 +135,7 @@ class Publisher:
         produce, delivered = self._producer.produce, flight.delivered
         # The hot loop: 100,000 times a second, hence no call and no attribute that could be spared.
         for row in batch.rows:
-            _, topic, key, id_, type_, payload, headers, created, _ = row
+            _, topic, key, id_, type_, payload, headers, created, _, _ = row
             try:
                 # By position: names would make a dict for each message.
                 produce(topic, payload, key, -1, delivered, None, created, record_headers(id_, type_, headers))
