@@ -33,7 +33,7 @@ def ip(*arguments: str) -> None:
 def far() -> Iterator[str]:
     """The name of a network namespace with an interface far0, at the other end of near0."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces need root and iproute2")
+        pytest.skip("only root makes network namespaces, and with iproute2: apt-get install iproute2")
     name = f"txbox-{os.getpid()}"
     ip("netns", "add", name)
     try:

@@ -2,7 +2,7 @@
 
 RelayError
 ├── UnfitWait           a setting is out of its range; told at the start
-├── the relay waits, says so in /readyz and the log, and tries again
+├── RelayWaits          says so in /readyz and the log, and tries again
 │   ├── Undeliverable   Kafka refuses a message, now and whenever it is tried
 │   ├── TopicMissing    a message's topic does not exist and may not be made
 │   ├── AccessDenied    the relay's user may not do what publishing takes
@@ -30,6 +30,7 @@ __all__ = [
     "OldTimeline",
     "PublisherLost",
     "RelayError",
+    "RelayWaits",
     "SharedSession",
     "Superseded",
     "TopicMissing",
@@ -47,6 +48,10 @@ class RelayError(Exception):
     suspects: frozenset[str] = frozenset()
 
 
+class RelayWaits(RelayError):
+    """Nobody need restart the relay: it waits until this is over. Every other RelayError ends it."""
+
+
 class UnfitWait(RelayError):
     """relay.poll_min or relay.poll_max is out of its range."""
 
@@ -57,7 +62,7 @@ class UnfitWait(RelayError):
         )
 
 
-class Undeliverable(RelayError):
+class Undeliverable(RelayWaits):
     """Kafka refuses a message; those after it wait, so that none is passed over, or it is held: see RelayConfig."""
 
     def __init__(self, message_id: str, topic: str, why: str, refused: Collection[str] = ()) -> None:
@@ -72,7 +77,7 @@ class Undeliverable(RelayError):
         )
 
 
-class TopicMissing(RelayError):
+class TopicMissing(RelayWaits):
     """A topic does not exist."""
 
     def __init__(self, topic: str) -> None:
@@ -83,7 +88,7 @@ class TopicMissing(RelayError):
         )
 
 
-class AccessDenied(RelayError):
+class AccessDenied(RelayWaits):
     """Kafka does not let the relay's user do something that publishing takes, on a topic or (None) on the cluster."""
 
     def __init__(self, topic: str | None, why: str, suspects: Collection[str] = ()) -> None:
@@ -100,7 +105,7 @@ class AccessDenied(RelayError):
         )
 
 
-class PublisherLost(RelayError):
+class PublisherLost(RelayWaits):
     """The producer cannot go on. What was not acked is published again by a new one."""
 
     def __init__(self, why: str, suspects: Collection[str] = ()) -> None:
@@ -110,7 +115,7 @@ class PublisherLost(RelayError):
         )
 
 
-class Superseded(RelayError):
+class Superseded(RelayWaits):
     """The cursor is no longer ours to save: another leader took over, or the sequence beneath it was changed."""
 
     def __init__(self, name: str, epoch: int) -> None:
@@ -120,7 +125,7 @@ class Superseded(RelayError):
         )
 
 
-class InRecovery(RelayError):
+class InRecovery(RelayWaits):
     """The server is a standby: what it shows may be behind, and it saves no cursor."""
 
     def __init__(self) -> None:
@@ -130,7 +135,7 @@ class InRecovery(RelayError):
         )
 
 
-class OldTimeline(RelayError):
+class OldTimeline(RelayWaits):
     """The server is a primary that a failover left behind: what is written there will be thrown away."""
 
     def __init__(self, seen: int, found: int) -> None:

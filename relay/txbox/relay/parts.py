@@ -51,9 +51,8 @@ class Parts:
         `rest` is told after each look how long it took, and may wait. Partitions are read through, a little at a time,
         when they are done and their last row is old enough.
         """
-        bound = self._one("bound")
-        done = [p for p in layout(self._conn, self._schema).parts or () if p.upper is not None]
-        done = [p for p in done if bound is not None and p.upper is not None and p.upper <= bound]
+        bound = self._bound()
+        done = [part for part in layout(self._conn, self._schema).parts or () if _lies_below(part, bound)]
         for part in done:
             if part not in self._old and self._clock() >= self._due.get(part, 0.0):
                 self._look_through(part, rest)
@@ -70,7 +69,7 @@ class Parts:
                 self._conn,
                 self._schema,
                 part,
-                lambda: bool(self._one("allows", upper=part.upper)),
+                lambda: _lies_below(part, self._bound()),
                 patience=patience,
                 sleep=sleep,
             )
@@ -97,6 +96,10 @@ class Parts:
         else:
             self._due[part] = self._clock() + self._older_than - (youngest or 0.0)
 
+    def _bound(self) -> int:
+        """Return the first seq that some relay has not done, 0 while none has ever led."""
+        return int(self._one("bound") or 0)
+
     def _is_old(self, age: float | None) -> bool:
         """Return whether a row of that age may go; no row is old."""
         return age is None or age > self._older_than
@@ -110,3 +113,7 @@ class Parts:
     def _one(self, name: str, **parameters: object) -> Any:
         with self._conn.cursor(row_factory=scalar_row) as cursor:
             return cursor.execute(self._statements[name], parameters).fetchone()
+
+
+def _lies_below(part: Part, bound: int) -> bool:
+    return part.upper is not None and part.upper <= bound

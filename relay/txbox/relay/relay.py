@@ -14,14 +14,12 @@ from txbox.daemon import Backoff, Database, Health, Kafka, Stop, admin_settings
 from txbox.daemon.kafka import is_misconfigured, told
 from txbox.relay.config import RelayConfig
 from txbox.relay.errors import (
-    AccessDenied,
     AnotherLeader,
     InRecovery,
     OldTimeline,
     PublisherLost,
     RelayError,
-    Superseded,
-    TopicMissing,
+    RelayWaits,
     Undeliverable,
 )
 from txbox.relay.guards import Facts
@@ -39,17 +37,7 @@ __all__ = ["Relay"]
 _STAND_BY = 0.5
 
 #: what a relay waits out; everything else needs a person, and ends it
-_SURVIVED = (
-    psycopg.Error,
-    KafkaException,
-    Undeliverable,
-    TopicMissing,
-    AccessDenied,
-    PublisherLost,
-    Superseded,
-    InRecovery,
-    OldTimeline,
-)
+_SURVIVED = (psycopg.Error, KafkaException, RelayWaits)
 
 _log = logging.getLogger(__name__)
 
@@ -222,15 +210,17 @@ class Relay:
     def _survive(self, error: Exception) -> None:
         """Note an error and wait a little before the next term."""
         self._failures += 1
+        checks: tuple[str, ...]
         match error:
             case psycopg.Error() | InRecovery() | OldTimeline():
-                check, server = "database", "postgres"
+                server, checks = "postgres", ("database",)
             case KafkaException():
-                check, server = "kafka", "kafka"
+                # Brokers answer the next term's first question, and that says nothing yet of publishing.
+                server, checks = "kafka", ("kafka", "publishing")
             case PublisherLost():
-                check, server = "publishing", "kafka"
+                server, checks = "kafka", ("publishing",)
             case _:
-                check, server = "publishing", "none"
+                server, checks = "none", ("publishing",)
         if isinstance(error, RelayError):
             self._suspects |= error.suspects
             if self._holds(error):
@@ -241,9 +231,8 @@ class Relay:
         delay = self._backoff.delay(self._failures)
         why = self._why(error)
         _log.warning("trying again", extra={"why": why, "in_seconds": round(delay, 2), "failures": self._failures})
-        self.health.set(check, False, why)
-        if server == "kafka":  # brokers answer the next term's first question, and that says nothing yet of publishing
-            self.health.set("publishing", False, why)
+        for check in checks:
+            self.health.set(check, False, why)
         self._metrics.reconnects.labels(server).inc()
         self.health.beat()
         self._stop.wait(delay)

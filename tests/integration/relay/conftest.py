@@ -1,22 +1,18 @@
-"""Servers of a test's own, where the session's must not be copied, promoted or lost."""
+"""A session with a transaction open; and servers of a test's own, where the session's must not be copied or lost."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
-from tests.integration.sandbox.conftest import new_open_folder
+from tests.integration.sandbox.conftest import open_folder
 from tests.integration.standby import server
 from txbox.sandbox.postgres import Postgres
 from txbox.schema import migrate
 
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder for servers."""
-    with new_open_folder() as folder:
-        yield folder
+__all__ = ["open_folder"]
 
 
 @pytest.fixture
@@ -27,3 +23,11 @@ def primary(open_folder: Path, pytestconfig: pytest.Config) -> Iterator[Postgres
         with psycopg.connect(one.url, autocommit=True) as conn:
             migrate(conn)
         yield one
+
+
+@pytest.fixture
+def writer(txbox_database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session with a transaction open."""
+    with psycopg.connect(txbox_database, autocommit=True) as conn:
+        conn.execute("BEGIN")
+        yield conn

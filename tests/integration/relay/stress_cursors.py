@@ -8,10 +8,11 @@ from uuid import UUID
 
 import psycopg
 
+from tests.integration.relay.polling import polling
 from txbox.daemon import Database, connect
 from txbox.relay.batch import Plan, Room, Row
 from txbox.relay.cursor import Cursor
-from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.poll import SETTINGS
 
 __all__ = [
     "GapAware",
@@ -123,10 +124,7 @@ class GapAware:
 
     def _connect(self) -> None:
         self._conn = connect(psycopg.Connection[Any], self._database, "stress", SETTINGS)
-        self._poll = Poll(
-            self._conn, self._database.schema, batch=500, template="{aggregate}", admit=self._admit, alarm=_fail
-        )
-        self._poll.start(self.cursor)
+        self._poll = polling(self._conn, self.cursor, batch=500, admit=self._admit)
 
     def _admit(self, rows: Sequence[Row]) -> Plan:
         taken = self._random.choice((len(rows), len(rows), len(rows) // 2))
@@ -165,7 +163,3 @@ class XidHorizon:
 
     def close(self) -> None:
         self._conn.close()
-
-
-def _fail(seqs: Sequence[int]) -> None:
-    raise AssertionError(f"rows in gaps that were void: {seqs}")

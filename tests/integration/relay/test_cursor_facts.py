@@ -25,14 +25,6 @@ CREATE TABLE part PARTITION OF parted DEFAULT;
 
 
 @pytest.fixture
-def writer(txbox_database: str) -> Iterator[Connection]:
-    """A session with a transaction open."""
-    with psycopg.connect(txbox_database, autocommit=True) as conn:
-        conn.execute("BEGIN")
-        yield conn
-
-
-@pytest.fixture
 def waiter(txbox_database: str) -> Iterator[Connection]:
     with psycopg.connect(txbox_database, autocommit=True) as conn:
         conn.execute("BEGIN")

@@ -9,12 +9,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.relay.polling import polling
 from tests.waiting import eventually
 from txbox.daemon import Database, connect
-from txbox.relay.batch import Batch, Plan, Room, Row
+from txbox.relay.batch import Batch, Room, Row
 from txbox.relay.cursor import Cursor, Gap
 from txbox.relay.ledger import Ledger
-from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.poll import SETTINGS
 
 Connection = psycopg.Connection[Any]
 
@@ -30,15 +31,7 @@ class Reader:
     """A polling source on a session of its own, and where it stands."""
 
     def __init__(self, conn: Connection, cursor: Cursor) -> None:
-        self._poll = Poll(
-            conn,
-            "txbox",
-            batch=2000,
-            template="{aggregate}",
-            admit=lambda rows: Plan(rows, (), len(rows)),
-            alarm=_fail,
-        )
-        self._poll.start(cursor)
+        self._poll = polling(conn, cursor)
         self.cursor = cursor
         #: the longest answer so far, in rows
         self.longest = 0
@@ -72,10 +65,6 @@ class Reader:
         return seqs
 
 
-def _fail(seqs: Sequence[int]) -> None:
-    raise AssertionError(f"rows in gaps that were void: {seqs}")
-
-
 @pytest.fixture
 def reading(database: Database) -> Callable[..., Any]:
     """A reader, for as long as the block lasts."""
@@ -86,14 +75,6 @@ def reading(database: Database) -> Callable[..., Any]:
             yield Reader(session, cursor or Cursor())
 
     return open_
-
-
-@pytest.fixture
-def writer(txbox_database: str) -> Iterator[Connection]:
-    """A session with a transaction open."""
-    with psycopg.connect(txbox_database, autocommit=True) as conn:
-        conn.execute("BEGIN")
-        yield conn
 
 
 def one(conn: Connection) -> int:

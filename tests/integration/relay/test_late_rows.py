@@ -3,10 +3,11 @@
 import psycopg
 import pytest
 
+from tests.integration.relay.polling import polling
 from txbox.daemon import Database, connect
-from txbox.relay.batch import Plan, Room
+from txbox.relay.batch import Room
 from txbox.relay.cursor import Cursor
-from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.poll import SETTINGS
 
 
 @pytest.mark.parametrize(("rolled_back", "late"), [(1, 2), (3, 3)], ids=["one seq", "a range"])
@@ -15,16 +16,7 @@ def test_a_row_in_a_void_gap_raises_the_alarm_and_is_published(
 ):
     now, alarms = [0.0], list[int]()
     session = connect(psycopg.Connection, database, "test", SETTINGS)
-    poll = Poll(
-        session,
-        "txbox",
-        batch=100,
-        template="{aggregate}",
-        admit=lambda rows: Plan(rows, (), len(rows)),
-        alarm=alarms.extend,
-        clock=lambda: now[0],
-    )
-    poll.start(Cursor())
+    poll = polling(session, Cursor(), alarm=alarms.extend, clock=lambda: now[0])
 
     def read() -> list[int]:
         now[0] += 1.0

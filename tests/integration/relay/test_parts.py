@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.integration.conftest import Publish
-from tests.integration.relay.test_cursor_facts import Holders, holders, writer
+from tests.integration.relay.test_cursor_facts import Holders, holders
 from tests.integration.relay.test_prune import CURSOR, WEEK, RelayOnce, fill, pruner, seqs
 from tests.integration.running import ROOT, running
 from tests.integration.schema.catalog import catalog
@@ -30,7 +30,7 @@ from txbox.relay.pruner import Pruner
 from txbox.schema import SchemaBusy, Step, layout, partition
 from txbox.schema.partitions import AHEAD, FAR
 
-__all__ = ["holders", "pruner", "writer"]
+__all__ = ["holders", "pruner"]
 
 Connection = psycopg.Connection[Any]
 

@@ -7,11 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.relay.polling import polling
 from tests.waiting import eventually
 from txbox.daemon import Database, connect
-from txbox.relay.batch import Plan, Room
+from txbox.relay.batch import Room
 from txbox.relay.cursor import Cursor
-from txbox.relay.poll import SETTINGS, Poll
+from txbox.relay.poll import SETTINGS
 
 Connection = psycopg.Connection[Any]
 
@@ -45,21 +46,8 @@ def clock() -> Clock:
 def read(database: Database, clock: Clock) -> Iterator[Callable[[], list[int]]]:
     """One poll, and the seqs that it returns."""
     with connect(Connection, database, "steps", SETTINGS) as session:
-        poll = Poll(
-            session,
-            "txbox",
-            batch=100,
-            template="{aggregate}",
-            admit=lambda rows: Plan(rows, (), len(rows)),
-            alarm=_fail,
-            clock=clock,
-        )
-        poll.start(Cursor())
+        poll = polling(session, Cursor(), clock=clock)
         yield lambda: [row.seq for row in poll.read(Room(100, 10**6)).rows]
-
-
-def _fail(seqs: object) -> None:
-    raise AssertionError(f"rows in gaps that were void: {seqs}")
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["asked for", "left out"])

@@ -10,13 +10,6 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from txbox.sandbox import Sandbox, Servers
 
 
-@pytest.fixture
-def sandbox(txbox_sandbox: Sandbox | None) -> Sandbox:
-    if txbox_sandbox is None:
-        pytest.skip("these servers are not ours to kill")
-    return txbox_sandbox
-
-
 @pytest.mark.parametrize("end", ["kill", "stop", "stop_immediately"])
 def test_postgres_comes_back_with_what_was_committed(sandbox: Sandbox, txbox_database: str, end: str):
     with psycopg.connect(txbox_database, autocommit=True) as connection:
