@@ -17,9 +17,9 @@ PARTITIONS = (
     ),
     Mutant(
         "partitions are dropped whatever has become of the cursors meanwhile",
-        "relay/txbox/relay/parts.sql",
-        ">= %(upper)s, false)",
-        ">= %(upper)s OR true, true)",
+        _PARTS,
+        "lambda: _lies_below(part, self._bound()),",
+        "lambda: True,",
         _DROPPED,
     ),
     Mutant("partitions of any age go", _PARTS, "age > self._older_than", "True", _DROPPED),

@@ -35,6 +35,8 @@ _RELAY = "relay/txbox/relay/relay.py"
 _SILENT = "tests/integration/relay/test_postgres_silent.py"
 _KAFKA_CUT = "tests/integration/relay/test_kafka_cut.py"
 _PRUNE = "relay/txbox/relay/prune.sql"
+_LINK = "daemon/txbox/daemon/postgres.py"
+_AHEAD = "tests/integration/relay/test_poll_ahead.py"
 _PRUNED = "tests/integration/relay/test_prune.py -k stay"
 _DENIED = "tests/integration/faults/test_denied.py"
 _PRUNE_COST = "tests/integration/relay/test_prune_cost.py"
@@ -103,13 +105,11 @@ MUTANTS = (
             self._frontier = self._frontier.observe(self._read_holders())
         drawn = self._read_drawn() if self._labours else 0
         question = self._frontier.question()
-        began = self._clock()
-        rows, snapshot = self._ask(question, room)
+        self._send(question, room)
 """,
         """        drawn = self._read_drawn() if self._labours else 0
         question = self._frontier.question(everything=True)
-        began = self._clock()
-        rows, snapshot = self._ask(question, room)
+        self._send(question, room)
         self._frontier = self._frontier.observe(self._read_holders())
 """,
         _STEPS,
@@ -380,8 +380,8 @@ MUTANTS = (
     Mutant(
         "a producer that was lost says nothing against publishing",
         "relay/txbox/relay/relay.py",
-        '                check, server = "publishing", "none"\n',
-        '                check, server = "kafka", "none"\n',
+        '                server, checks = "none", ("publishing",)\n',
+        '                server, checks = "none", ("kafka",)\n',
         f"{_DENIED} -k flooded",
     ),
     Mutant(
@@ -390,5 +390,26 @@ MUTANTS = (
         "return failure.error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not self._topics.compressed",
         "return False",
         "tests/integration/relay/test_publisher.py -k limit_may_fall",
+    ),
+    Mutant(
+        "a statement is executed while another one is under way",
+        _LINK,
+        "        if not self._sending:\n            self.receive()\n",
+        "        if not self._sending:\n",
+        f"{_AHEAD} -k between",
+    ),
+    Mutant(
+        "rows are read ahead as if none were being sent",
+        _SOURCE,
+        "self._asked = self._ask(left)",
+        "self._asked = self._ask(room)",
+        f"{_AHEAD} -k fits",
+    ),
+    Mutant(
+        "nothing is read ahead",
+        _SOURCE,
+        "if cut and left.messages > 0",
+        "if not cut and left.messages > 0",
+        f"{_AHEAD} -k before",
     ),
 )

@@ -2,15 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg import sql
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
+from psycopg.waiting import Wait
 
 __all__ = ["Database", "Link", "connect"]
 
@@ -57,14 +59,45 @@ class Link(psycopg.Connection[Row]):
     #: seconds of silence; each byte begins them anew
     patience: float = math.inf
 
+    #: whether the next operation is only to be begun; and the one that was, with what it waits for
+    _sending = False
+    _sent: tuple[PQGen[Any], Wait] | None = None
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Send the one statement that is executed inside; its result is waited for by `receive`.
+
+        Whatever else is executed receives it first, so a statement never runs between two others that belong together.
+        What goes wrong with it is raised there. Leave it not for long: a server cannot get rid of a large result, and
+        gives up a client that does not read one.
+        """
+        self.receive()
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False
+
+    def receive(self) -> None:
+        """Wait for the result of what was sent, if there is something. Raises psycopg.Error."""
+        if self._sent is not None:
+            (gen, want), self._sent = self._sent, None
+            super().wait(self._heard(gen, want))
+
     def wait(self, gen: PQGen[R], *args: Any, **kwargs: Any) -> R:
         """Run an operation to its end. Raises psycopg.OperationalError; the connection is closed then."""
-        return super().wait(self._heard(gen), *args, **kwargs)
+        if not self._sending:
+            self.receive()
+            return super().wait(self._heard(gen), *args, **kwargs)
+        self._sending = False
+        with suppress(StopIteration):
+            self._sent = gen, next(gen)
+        return cast("R", None)
 
-    def _heard(self, gen: PQGen[R]) -> PQGen[R]:
+    def _heard(self, gen: PQGen[R], want: Wait | None = None) -> PQGen[R]:
         """Run `gen` for as long as something comes or goes; psycopg (3.2.11 or newer) looks ten times a second."""
         try:
-            want = next(gen)
+            want = next(gen) if want is None else want
             last = time.monotonic()
             while True:
                 ready = yield want

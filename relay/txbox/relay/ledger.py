@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from psycopg import Connection, sql
+from psycopg import sql
 from psycopg.rows import class_row, scalar_row, tuple_row
 
 from txbox.daemon import Database, Link, connect
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """The cursor's row. `take` makes this session the leader, `save` moves its cursor."""
 
-    def __init__(self, conn: Connection[Any], database: Database, name: str) -> None:
+    def __init__(self, conn: Link[Any], database: Database, name: str) -> None:
         self.conn = conn
         self.statements = Statements(__package__, "ledger.sql", database.schema)
         self._schema, self.name = database.schema, name

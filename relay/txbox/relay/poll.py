@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from psycopg import Connection, sql
+from psycopg import sql
 from psycopg.rows import tuple_row
 from psycopg.types.numeric import Int8
 
+from txbox.daemon import Link
 from txbox.relay.batch import SEQ, SIZE, Admit, Batch, Plan, Room, Row
 from txbox.relay.cursor import Answer, Cursor, Frontier, Gap, Gaps, Holder, Question, Snapshot
 from txbox.relay.late import Voids
@@ -50,12 +51,22 @@ _SIZE: Final = 16_000_000
 _STORED: Final = 8
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question under way."""
+
+    question: Question
+    room: Room
+    #: the last seq that anybody had drawn before; 0 if that was not read
+    drawn: int
+
+
 class Poll:
     """Reads rows with the gap-aware cursor, on the session that leads. `txbox.relay.cursor` says why none is missed."""
 
     def __init__(
         self,
-        conn: Connection[Any],
+        conn: Link[Any],
         schema: str,
         *,
         batch: int,
@@ -79,6 +90,7 @@ class Poll:
         #: whether the last statement passed over many rows that are not visible
         self._labours = False
         self._voids = Voids()
+        self._asked: _Asked | None = None
 
     @staticmethod
     def statements(schema: str) -> Statements:
@@ -89,26 +101,32 @@ class Poll:
         """Begin after a saved cursor, with nothing known of the holders."""
         self._frontier = Frontier.of(cursor)
         self._holders_due = 0.0
+        self._asked = None
 
     def read(self, room: Room) -> Batch:
-        """Return the next rows that are certain to be in order. Raises psycopg.Error, and what `admit` raises."""
-        if room.messages <= 0 or room.size <= 0:
-            return Batch((), self._frontier, more=True)
-        room = Room(min(room.messages, self._batch), min(room.size, _SIZE))
-        if void := self._voids.due(self._clock()):
-            self._look_again(void)
-        if self._frontier.groups and self._clock() >= self._holders_due:
-            self._frontier = self._frontier.observe(self._read_holders())
-        drawn = self._read_drawn() if self._labours else 0
-        question = self._frontier.question()
+        """Return the next rows that are certain to be in order. Raises psycopg.Error, and what `admit` raises.
+
+        What is read next is asked for at once, so that PostgreSQL finds it while these rows are sent.
+        """
+        if self._asked is None:
+            if room.messages <= 0 or room.size <= 0:
+                return Batch((), self._frontier, more=True)
+            self._asked = self._ask(room)
+        asked, self._asked = self._asked, None
         began = self._clock()
-        rows, snapshot = self._ask(question, room)
+        rows, snapshot = self._found()
+        question = asked.question
         if not question.stands(snapshot):
             question = self._frontier.question(everything=True)
-            rows, _ = self._ask(question, room)
-        cut = _cut(rows, room)
+            self._send(question, asked.room)
+            rows, _ = self._found()
+        cut = _cut(rows, asked.room)
         self._labours = not cut and self._clock() - began > _LABOURS
-        return self._batch_of(question, Answer(seqs=list(map(SEQ, rows)), cut=cut, drawn=drawn), rows)
+        batch = self._batch_of(question, Answer(seqs=list(map(SEQ, rows)), cut=cut, drawn=asked.drawn), rows)
+        left = Room(room.messages - len(rows), room.size - sum(map(SIZE, rows)))
+        if cut and left.messages > 0 and left.size > 0 and len(batch.rows) == len(rows):
+            self._asked = self._ask(left)
+        return batch
 
     def saved(self, cursor: Cursor) -> None:
         """Nothing here depends on it."""
@@ -147,8 +165,20 @@ class Poll:
         row = self._cursor.execute(self._statements["drawn"], self._outbox, prepare=True).fetchone()
         return 0 if row is None else int(row[0])
 
-    def _ask(self, question: Question, room: Room) -> tuple[list[Row], Snapshot | None]:
-        """Run the one statement that shows rows; the snapshot that it ran in comes with the first of them."""
+    def _ask(self, room: Room) -> _Asked:
+        """Learn what is known besides the rows, then ask for them."""
+        room = Room(min(room.messages, self._batch), min(room.size, _SIZE))
+        if void := self._voids.due(self._clock()):
+            self._look_again(void)
+        if self._frontier.groups and self._clock() >= self._holders_due:
+            self._frontier = self._frontier.observe(self._read_holders())
+        drawn = self._read_drawn() if self._labours else 0
+        question = self._frontier.question()
+        self._send(question, room)
+        return _Asked(question, room, drawn)
+
+    def _send(self, question: Question, room: Room) -> None:
+        """Send the one statement that shows rows."""
         parameters: dict[str, Any] = {
             "tail": Int8(question.tail),
             "messages": Int8(room.messages),
@@ -158,7 +188,13 @@ class Poll:
         if question.gaps:
             parameters |= _gap_parameters(question.gaps)
         name = "above_and_gaps" if question.gaps else "above"
-        found = self._rows.execute(self._statements[name], parameters, prepare=True).fetchall()
+        with self._conn.sending():
+            self._rows.execute(self._statements[name], parameters, prepare=True)
+
+    def _found(self) -> tuple[list[Row], Snapshot | None]:
+        """Return its rows; the snapshot that it ran in comes with the first of them."""
+        self._conn.receive()
+        found = self._rows.fetchall()
         if not found:
             return [], None
         return found, Snapshot.parse(found[0].snapshot or "")

@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
-
+from txbox.daemon import Link
 from txbox.relay.batch import Admit, Plan, Row
 from txbox.relay.cursor import Cursor
 from txbox.relay.poll import Alarm, Poll
@@ -22,7 +21,7 @@ def _never(seqs: Sequence[int]) -> None:
 
 
 def polling(
-    session: psycopg.Connection[Any],
+    session: Link[Any],
     cursor: Cursor,
     *,
     batch: int = 2000,

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from tests.integration.relay.polling import polling
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Link, connect
 from txbox.relay.batch import Plan, Room, Row
 from txbox.relay.cursor import Cursor
 from txbox.relay.poll import SETTINGS
@@ -123,8 +123,8 @@ class GapAware:
         self._conn.close()
 
     def _connect(self) -> None:
-        self._conn = connect(psycopg.Connection[Any], self._database, "stress", SETTINGS)
-        self._poll = polling(self._conn, self.cursor, batch=500, admit=self._admit)
+        self._conn = connect(Link[Any], self._database, "stress", SETTINGS)
+        self._poll = polling(self._conn, self.cursor, batch=self._random.choice((5, 500)), admit=self._admit)
 
     def _admit(self, rows: Sequence[Row]) -> Plan:
         taken = self._random.choice((len(rows), len(rows), len(rows) // 2))

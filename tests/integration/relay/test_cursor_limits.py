@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.relay.polling import polling
 from tests.waiting import eventually
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Link, connect
 from txbox.relay.batch import Batch, Room, Row
 from txbox.relay.cursor import Cursor, Gap
 from txbox.relay.ledger import Ledger
@@ -30,7 +30,7 @@ ONE = "INSERT INTO txbox.outbox (type, topic) VALUES ('One', 't') RETURNING seq"
 class Reader:
     """A polling source on a session of its own, and where it stands."""
 
-    def __init__(self, conn: Connection, cursor: Cursor) -> None:
+    def __init__(self, conn: Link[Any], cursor: Cursor) -> None:
         self._poll = polling(conn, cursor)
         self.cursor = cursor
         #: the longest answer so far, in rows
@@ -71,7 +71,7 @@ def reading(database: Database) -> Callable[..., Any]:
 
     @contextmanager
     def open_(cursor: Cursor | None = None) -> Iterator[Reader]:
-        with connect(Connection, database, "limits", SETTINGS) as session:
+        with connect(Link, database, "limits", SETTINGS) as session:
             yield Reader(session, cursor or Cursor())
 
     return open_

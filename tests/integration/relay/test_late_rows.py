@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from tests.integration.relay.polling import polling
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Link, connect
 from txbox.relay.batch import Room
 from txbox.relay.cursor import Cursor
 from txbox.relay.poll import SETTINGS
@@ -15,7 +15,7 @@ def test_a_row_in_a_void_gap_raises_the_alarm_and_is_published(
     database: Database, conn: psycopg.Connection, rolled_back: int, late: int
 ):
     now, alarms = [0.0], list[int]()
-    session = connect(psycopg.Connection, database, "test", SETTINGS)
+    session = connect(Link, database, "test", SETTINGS)
     poll = polling(session, Cursor(), alarm=alarms.extend, clock=lambda: now[0])
 
     def read() -> list[int]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.relay.polling import polling
 from tests.waiting import eventually
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Link, connect
 from txbox.relay.batch import Room
 from txbox.relay.cursor import Cursor
 from txbox.relay.poll import SETTINGS
@@ -42,11 +42,11 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def read(database: Database, clock: Clock) -> Iterator[Callable[[], list[int]]]:
-    """One poll, and the seqs that it returns."""
-    with connect(Connection, database, "steps", SETTINGS) as session:
-        poll = polling(session, Cursor(), clock=clock)
+@pytest.fixture(params=[100, 1], ids=["", "asked ahead"])
+def read(database: Database, clock: Clock, request: pytest.FixtureRequest) -> Iterator[Callable[[], list[int]]]:
+    """One poll, and the seqs that it returns; when they fill a batch, the next were asked for by then."""
+    with connect(Link, database, "steps", SETTINGS) as session:
+        poll = polling(session, Cursor(), batch=request.param, clock=clock)
         yield lambda: [row.seq for row in poll.read(Room(100, 10**6)).rows]
 
 
