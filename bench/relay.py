@@ -40,7 +40,7 @@ def drain(on: Stage) -> list[Figure]:
         cpu[-1] = (cpu[-1][0], result["cpu_us"])
         return result["per_second"]
 
-    ratio, relayed, produced = alternate(relay, raw)
+    ratio, relayed, produced = alternate(relay, raw, times=5)
     on.conn.execute("SELECT pg_stat_force_next_flush()")
     dead = on.scalar("SELECT n_dead_tup FROM pg_stat_user_tables WHERE relid = 'txbox.outbox'::regclass")
     return [
