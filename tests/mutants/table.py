@@ -103,42 +103,6 @@ MUTANTS = (
         "if False:",
         "tests/integration/relay/test_failover.py -k old_primary",
     ),
-    Mutant(
-        "Kafka's offsets are committed before the effects",
-        "consumer/txbox/consumer/loop.py",
-        "        began = self._clock()\n        outcome = settle(",
-        "        began = self._clock()\n        self._broker.done(records)\n        outcome = settle(",
-        "tests/integration/consumer/test_runner.py tests/integration/consumer/test_processes.py",
-    ),
-    Mutant(
-        "the inbox is not in the effects' transaction",
-        "consumer/txbox/consumer/batch.py",
-        "        with conn.transaction():\n            new = inbox.claim(",
-        "        claimed = inbox.claim([*(message for _, message in plan.messages), *plan.unreadable])\n"
-        "        with conn.transaction():\n            new = (lambda _: claimed)(",
-        "tests/integration/consumer/test_batch.py",
-    ),
-    Mutant(
-        "ids are claimed in the order in which they came",
-        "consumer/txbox/consumer/inbox.sql",
-        "ORDER BY message_id\n",
-        "",
-        "tests/integration/consumer/test_inbox.py",
-    ),
-    Mutant(
-        "a raw COMMIT is let through",
-        "consumer/txbox/consumer/guard.py",
-        "        if first in _ENDS:\n            return first\n",
-        "",
-        "tests/unit/consumer tests/integration/consumer/test_guard.py",
-    ),
-    Mutant(
-        "unknown types enter the inbox",
-        "consumer/txbox/consumer/consumer.py",
-        "        return handlers.get(type_of(record), handlers.get(None))\n",
-        "        return handlers.get(type_of(record), next(iter(handlers.values())))\n",
-        "tests/unit/consumer tests/integration/consumer/test_runner.py",
-    ),
     Mutant("all keys are free when one row left", _HOLDING, "self.keys -= free", "self.keys.clear()", _HELD),
     Mutant(
         "nothing is due behind a row that came late",

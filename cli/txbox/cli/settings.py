@@ -238,10 +238,17 @@ _TABLE: Final = (
         type=_seconds,
     ),
     Setting(
+        key="consumer.attempts",
+        flag="--attempts",
+        default=str(_consumer.attempts),
+        help="Runs of a message's handler before the message is dead.",
+        type=_number,
+    ),
+    Setting(
         key="consumer.backoff_first",
         flag="--backoff-first",
         default=_seconds.show(_consumer.backoff_first),
-        help="Wait before a failed batch is tried again; doubles.",
+        help="Wait before a message that failed is tried again; doubles.",
         type=_seconds,
     ),
     Setting(
@@ -250,6 +257,20 @@ _TABLE: Final = (
         default=_seconds.show(_consumer.backoff_cap),
         help="The longest such wait.",
         type=_seconds,
+    ),
+    Setting(
+        key="consumer.max_held_key",
+        flag="--max-held-key",
+        default=str(_consumer.max_held_key),
+        help="Messages that may wait behind one of their key; then their partition does.",
+        type=_number,
+    ),
+    Setting(
+        key="consumer.max_held",
+        flag="--max-held",
+        default=str(_consumer.max_held),
+        help="Messages that may be held in all; then everything waits until there are fewer.",
+        type=_number,
     ),
     Setting(
         key="consumer.session_timeout",

@@ -6,9 +6,13 @@ from txbox.consumer.errors import (
     AsyncHandler,
     ConsumerError,
     DuplicateHandler,
+    Outage,
+    Reject,
+    StatementLeft,
     TransactionControl,
     TransactionLeft,
 )
+from txbox.consumer.policy import Retry
 from txbox.consumer.received import Received
 from txbox.consumer.runner import Runner
 
@@ -18,8 +22,12 @@ __all__ = [
     "ConsumerConfig",
     "ConsumerError",
     "DuplicateHandler",
+    "Outage",
     "Received",
+    "Reject",
+    "Retry",
     "Runner",
+    "StatementLeft",
     "TransactionControl",
     "TransactionLeft",
 ]

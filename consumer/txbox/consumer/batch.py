@@ -1,131 +1,197 @@
-"""One batch in one transaction: ids, effects, COMMIT."""
+"""One batch in one transaction: ids, effects, what is put aside, COMMIT."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, assert_never
 from uuid import UUID
 
-from psycopg import Rollback
-from psycopg.pq import TransactionStatus
-
-from txbox.consumer.consumer import Handler, Plan, name_of
-from txbox.consumer.errors import TransactionControl, TransactionLeft
+from txbox.consumer.consumer import Run, Skipped, Step
 from txbox.consumer.guard import GuardedConnection
-from txbox.consumer.held import Held
+from txbox.consumer.handling import Handlers
+from txbox.consumer.held import Held, Place, place_of
 from txbox.consumer.inbox import Inbox
-from txbox.consumer.outcomes import Committed, Handled, Outcome, judge
-from txbox.consumer.received import Received, Unreadable
+from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
+from txbox.consumer.policy import Retry, Waiting, fate
+from txbox.consumer.received import Received, Record, Unreadable
+from txbox.consumer.verdicts import Verdict, judge
 from txbox.daemon import failpoint
-from txbox.outbox import TransactionFailed
 
-__all__ = ["settle"]
+__all__ = ["Batches", "Bounds"]
+
+_NOBODY: Final[Mapping[UUID, Exception]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much one transaction may do."""
+
+    #: seconds after which it takes no further message
+    seconds: float = 1.0
+    #: held messages of one key
+    held_key: int = 10_000
 
 
 @dataclass(slots=True, kw_only=True)
-class _Run:
-    """What has happened so far in a batch's transaction."""
+class _Pass:
+    """One run through a batch."""
 
-    clock: Callable[[], float]
-    #: called after each handler: a batch may take long, and its process is not stuck
-    beat: Callable[[], None]
-    #: the message whose handler is running
-    current: Received | None = None
-    handled: list[Handled] = field(default_factory=list)
-    duplicates: list[Received] = field(default_factory=list)
-    #: names of the handlers that ran, in order
-    ran: list[str] = field(default_factory=list)
+    new: set[UUID]
+    #: held keys, by how many rows
+    blocked: dict[Place, int]
+    outcome: Committed = field(default_factory=Committed)
+    #: to be written when all handlers have run
+    failed: list[tuple[Run, Failed]] = field(default_factory=list)
+    follow: list[tuple[Record, Received]] = field(default_factory=list)
 
 
-def settle(
-    conn: GuardedConnection,
-    inbox: Inbox,
-    held: Held,
-    plan: Plan,
-    *,
-    beat: Callable[[], None] = lambda: None,
-    clock: Callable[[], float] = time.monotonic,
-) -> Outcome:
-    """Take the batch's ids, run the handlers of those that are new, put aside what cannot be read, and COMMIT.
+class Batches:
+    """Settles batches of one consumer on one connection."""
 
-    All of it or nothing: after `Failed` the database is as before, and the batch may be settled again. Raises
-    TransactionLeft when a handler ended the transaction: then what it committed cannot be told.
-    """
-    run = _Run(clock=clock, beat=beat)
-    try:
-        with conn.transaction():
-            new = inbox.claim([*(message for _, message in plan.messages), *(bad for bad in plan.unreadable)])
-            failpoint("consumer.handling")
-            _handle(conn, plan, new, run)
-            dead = _first_copies(plan, new)
-            held.bury(dead)
-            if dead:
-                failpoint("consumer.holding")
-            failpoint("consumer.handled")
-    except TransactionLeft:
-        raise
-    except Exception as error:  # a handler may raise anything; `judge` says what it means
-        return judge(error, run.current, disconnected=conn.closed or conn.broken)
-    failpoint("consumer.committed")
-    return Committed(handled=run.handled, duplicates=run.duplicates, dead=dead, skipped=plan.skipped)
+    def __init__(
+        self,
+        conn: GuardedConnection,
+        inbox: Inbox,
+        held: Held,
+        *,
+        retry: Retry | None = None,
+        bounds: Bounds | None = None,
+        beat: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`beat` is called after each handler: a batch may take long, and its process is not stuck."""
+        self._conn, self._inbox, self._held = conn, inbox, held
+        self._retry, self._bounds = retry or Retry(), bounds or Bounds()
+        self._beat, self._clock = beat, clock
+        self._handlers = Handlers(conn)
 
+    def settle(
+        self,
+        steps: Sequence[Step],
+        *,
+        blamed: Mapping[UUID, Exception] = _NOBODY,
+        apart: bool = False,
+        in_turn: bool = False,
+        room: int = 1_000_000,
+    ) -> Outcome:
+        """Take the batch's ids, run the handlers of those that are new, put aside what cannot be handled, and COMMIT.
 
-def _handle(conn: GuardedConnection, plan: Plan, new: set[UUID], run: _Run) -> None:
-    """Run the handlers within a savepoint, which is gone if one of them ended the transaction. Uses up `new`."""
-    try:
-        with conn.transaction(), conn.guarding():
-            for handler, message in plan.messages:
-                if message.id not in new:
-                    run.duplicates.append(message)
-                    continue
-                new.discard(message.id)  # a second copy in this very batch is a duplicate
-                run.current = message
-                run.ran.append(name_of(handler))
-                began = run.clock()
-                _call(handler, conn, message)
-                _check(conn, run)
-                run.handled.append(Handled(message, run.clock() - began))
-                run.beat()
-            run.current = None
-    except TransactionLeft:
-        raise
-    except Exception as error:
-        if _is_left(conn):  # whatever else the handler raised: ids may be committed, trying again would pass over them
-            raise TransactionLeft(run.ran) from error
-        raise
+        All of it or nothing: after `Stopped` the database is as before, and the batch may be settled again: with the
+        message that is to `blame`, which is held and does not run, and each other `apart`, so that those that fail are
+        held too. What takes too long, or has no `room` to be held, is left for the next time: see `Committed.taken`.
+        """
+        try:
+            with self._conn.transaction():
+                if in_turn:
+                    self._inbox.take_turn()
+                run = self._begin(steps)
+                failpoint("consumer.handling")
+                with self._handlers.guarding():
+                    self._go(steps, run, blamed, apart=apart, room=room)
+                self._put_aside(steps, run)
+                failpoint("consumer.handled")
+        except Exception as error:  # a handler may raise anything; `judge` says what it means
+            return self._stopped(error)
+        failpoint("consumer.committed")
+        return run.outcome
 
+    def _begin(self, steps: Sequence[Step]) -> _Pass:
+        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))
+        places = {_place(step) for step in steps if isinstance(step, Run) and step.message.id in new} - {None}
+        return _Pass(new=new, blocked=self._held.blocked([p for p in places if p], self._bounds.held_key))
 
-def _call(handler: Handler, conn: GuardedConnection, message: Received) -> None:
-    try:
-        handler(conn, message)
-    except Rollback as error:
-        # psycopg would take it for the savepoint's own end, in silence: all effects undone, all ids committed.
-        raise TransactionControl("psycopg.Rollback") from error
+    def _go(
+        self, steps: Sequence[Step], run: _Pass, blamed: Mapping[UUID, Exception], *, apart: bool, room: int
+    ) -> None:
+        """Go through the batch in its order, for as long as there is time. Uses up `run.new`."""
+        began = self._clock()
+        for step in steps:
+            if run.outcome.taken and self._clock() - began > self._bounds.seconds:
+                return
+            match step:
+                case Skipped(record):
+                    run.outcome.skipped.append(record)
+                case Unreadable():
+                    if step.id in run.new:
+                        run.outcome.unreadable.append(step)
+                case Run(message=message):
+                    if message.id not in run.new:
+                        run.outcome.duplicates.append(message)
+                    elif why := self._full(step, run, room):
+                        run.outcome.full = why
+                        return
+                    else:
+                        self._settle_one(step, run, blamed.get(message.id), apart=apart)
+                case unknown:
+                    assert_never(unknown)
+            if not isinstance(step, Skipped):
+                run.new.discard(_taken(step).id)  # a second copy in this very batch is a duplicate
+            run.outcome.taken += 1
 
+    def _full(self, step: Run, run: _Pass, room: int) -> str:
+        """Return why no more may be held, if this one would have to be; an empty text if all is well."""
+        place = _place(step)
+        if place is None or place not in run.blocked:
+            return ""
+        if run.blocked[place] >= self._bounds.held_key:
+            return f"{run.blocked[place]:,} messages of one key are held (consumer.max_held_key)"
+        return "as many messages are held as may be (consumer.max_held)" if len(run.follow) >= room else ""
 
-def _first_copies(plan: Plan, new: set[UUID]) -> list[Unreadable]:
-    """Return what cannot be read and was not taken before, in this batch neither. Uses up `new`."""
-    first: list[Unreadable] = []
-    for bad in plan.unreadable:
-        if bad.id in new:
-            new.discard(bad.id)
-            first.append(bad)
-    return first
-
-
-def _is_left(conn: GuardedConnection) -> bool:
-    """Return whether the handlers' savepoint was not there to be left or rolled back to: what else would succeed."""
-    return not conn.closed and conn.info.transaction_status is not TransactionStatus.INTRANS
-
-
-def _check(conn: GuardedConnection, run: _Run) -> None:
-    """Find what a handler did to the transaction while its message is still known.
-
-    An SQL error that it swallowed would otherwise come up in the next message, and be blamed on that.
-    """
-    match conn.info.transaction_status:
-        case TransactionStatus.INTRANS:
+    def _settle_one(self, step: Run, run: _Pass, error: Exception | None, *, apart: bool) -> None:
+        place = _place(step)
+        if place is not None and place in run.blocked:
+            run.blocked[place] += 1
+            run.follow.append((step.record, step.message))
+            run.outcome.follow.append(step.message)
             return
-        case TransactionStatus.INERROR:
-            raise TransactionFailed
-        case _:
-            raise TransactionLeft(run.ran)
+        if error is None:
+            error = self._run(step, run, apart=apart)
+        if error is not None:
+            then = step.handling.then
+            failed = Failed(step.message, error, fate(step.handling.retry or self._retry, error, 1), then)
+            run.failed.append((step, failed))
+            run.outcome.failed.append(failed)
+            if place is not None and (isinstance(failed.fate, Waiting) or then == "hold"):
+                run.blocked[place] = 1  # at once: those behind it in this very batch must wait
+
+    def _run(self, step: Run, run: _Pass, *, apart: bool) -> Exception | None:
+        """Run a handler; return the error that is its message's own, if it runs `apart`. Raises any other."""
+        began = self._clock()
+        try:
+            (self._handlers.run_apart if apart else self._handlers.run)(step)
+        except Exception as error:
+            disconnected = self._conn.closed or self._conn.broken
+            if not apart or disconnected or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
+                raise
+            return error
+        run.outcome.handled.append(Handled(step.message, self._clock() - began))
+        self._beat()
+        return None
+
+    def _put_aside(self, steps: Sequence[Step], run: _Pass) -> None:
+        outcome = run.outcome
+        for step, failed in run.failed:
+            self._held.hold(step.record, failed.message, failed.error, failed.fate, then=failed.then)
+        self._held.follow(run.follow)
+        self._held.bury(outcome.unreadable)
+        if run.failed or run.follow or outcome.unreadable:
+            failpoint("consumer.holding")
+        if outcome.taken < len(steps):
+            # What was left for the next time is not taken; some of it may have come twice.
+            self._inbox.release(run.new)
+
+    def _stopped(self, error: Exception) -> Stopped:
+        disconnected = self._conn.closed or self._conn.broken
+        at = self._handlers.at
+        verdict = judge(error, handling=at is not None, disconnected=disconnected)
+        if verdict is Verdict.LEFT:
+            raise error
+        return Stopped(error=error, verdict=verdict, at=at.message if at else None, disconnected=disconnected)
+
+
+def _taken(step: Run | Unreadable) -> Received | Unreadable:
+    return step.message if isinstance(step, Run) else step
+
+
+def _place(step: Run) -> Place | None:
+    return place_of(step.record.topic, step.record.key)

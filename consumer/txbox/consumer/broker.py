@@ -21,6 +21,9 @@ _PATIENCE: Final = 0.05
 #: messages that librdkafka fetches ahead: enough for the largest batch, little enough to be dropped at a rebalance
 _AHEAD: Final = 20_000
 
+#: seconds between polls, while there are records that were put back
+_POLL_EVERY: Final = 0.5
+
 #: seconds to wait for a broker that was away
 _LOOK: Final = 1.0
 
@@ -59,6 +62,7 @@ class Broker:
         #: whether the group has given us what is ours, be it nothing
         self._joined = False
         self._paused = False
+        self._polled = 0.0
         ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error}
         self._kafka = KafkaConsumer({**ours, **settings}, logger=LOGGER)
         self._kafka.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
@@ -71,9 +75,13 @@ class Broker:
     def fetch(self, most: int) -> list[Record]:
         """Return up to `most` records in the order of their partitions; none after a short wait. Raises BrokerLost."""
         if self._waiting:
-            self._turn()
+            # A poll now and then, for rebalances. Not each time, and without a pause: what was fetched ahead would be
+            # dropped, and come over the network again.
+            if time.monotonic() - self._polled > _POLL_EVERY:
+                self._poll()
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
         self._resume()
+        self._polled = time.monotonic()
         # A wait for one, then whatever is there: `consume(n, timeout)` would wait for all n.
         first = self._kafka.poll(_PATIENCE)
         messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
@@ -82,6 +90,10 @@ class Broker:
         if self._away:
             self._look_again()
         return records
+
+    def waiting(self) -> Sequence[Record]:
+        """Return what was put back, in order, and leave it there."""
+        return tuple(self._waiting)
 
     def put_back(self, records: Sequence[Record]) -> None:
         """Take records back, to be fetched again before all others, unless their partition is revoked meanwhile."""
@@ -174,6 +186,10 @@ class Broker:
     def _turn(self) -> None:
         """Stay a member of the group while nothing is fetched; what comes all the same is kept for later."""
         self._pause()
+        self._poll()
+
+    def _poll(self) -> None:
+        self._polled = time.monotonic()
         message = self._kafka.poll(0)
         self._waiting.extend(self._records([] if message is None else [message]))
         self._raise_if_lost()

@@ -15,9 +15,14 @@ class ConsumerConfig:
     transaction: float = 0.100
     #: how long one handler may take; a session that is silent for longer inside a transaction is ended by PostgreSQL
     handler_timeout: float = 30.0
-    #: wait before a failed batch is tried again, and the longest one
+    #: runs of a message's handler before the message is dead, the first one among them
+    attempts: int = 16
+    #: wait before a message that failed is tried again, and the longest one
     backoff_first: float = 0.050
     backoff_cap: float = 60.0
+    #: held messages of one key, and in all; when as many are held, partitions are paused until there are fewer
+    max_held_key: int = 10_000
+    max_held: int = 1_000_000
     #: how long Kafka waits for a sign of life before it gives the partitions to others
     session_timeout: float = 10.0
     #: a name that stays over restarts, so that a restart needs no rebalance

@@ -8,32 +8,55 @@ from typing import Any, TypeVar
 from psycopg import Connection
 
 from txbox.consumer.errors import AsyncHandler, DuplicateHandler
+from txbox.consumer.policy import Retry, Then
 from txbox.consumer.received import Received, Record, Unreadable, read, type_of
 
-__all__ = ["Consumer", "Handler", "Plan", "plan"]
+__all__ = ["Consumer", "Handler", "Handling", "Run", "Skipped", "Step", "name_of", "plan", "together"]
 
 Handler = Callable[[Connection[Any], Received], None]
 H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handling:
+    """A handler, and what was said when it was registered."""
+
+    handler: Handler
+    alone: bool
+    #: None: as the process was configured
+    retry: Retry | None
+    then: Then
 
 
 class Consumer:
     """Handlers by message type, for one set of topics.
 
     `name` is the name of the inbox and of the Kafka group: each consumer handles each message once. Under a new name
-    a consumer begins again with the first message.
+    a consumer begins again with the first message. `retry` is how often a message is tried whose handler fails (None:
+    as configured), `then` what a dead one does to those behind it in its key; both may be said of a handler too.
     """
 
-    def __init__(self, name: str, *, topics: Iterable[str]) -> None:
+    def __init__(self, name: str, *, topics: Iterable[str], retry: Retry | None = None, then: Then = "hold") -> None:
         self.name = name
         self.topics = tuple(topics)
-        self._handlers: dict[str | None, Handler] = {}
+        self._retry, self._then = retry, then
+        self._handlers: dict[str | None, Handling] = {}
 
-    def handler(self, type: str | None = None) -> Callable[[H], H]:  # noqa: A002  # the message's own word
+    def handler(
+        self,
+        type: str | None = None,  # noqa: A002  # the message's own word
+        *,
+        alone: bool = False,
+        retry: Retry | None = None,
+        then: Then | None = None,
+    ) -> Callable[[H], H]:
         """Register the decorated function for messages of `type`; with None, for every type that has none of its own.
 
         It is called as `handler(conn, message)`, in the transaction in which the message's id is taken: what it does
         through `conn` happens once. It may run again for a message whose batch failed, with nothing left of the first
-        run but what it did outside the database. Raises AsyncHandler, DuplicateHandler.
+        run but what it did outside the database; `alone` gives each message a transaction of its own, so that it never
+        runs again because of another. A message that fails is tried again later, and those behind it in its key wait.
+        Raises AsyncHandler, DuplicateHandler.
         """
 
         def register(function: H) -> H:
@@ -41,13 +64,15 @@ class Consumer:
                 raise AsyncHandler(name_of(function))
             if type in self._handlers:
                 raise DuplicateHandler(self.name, type)
-            self._handlers[type] = function
+            self._handlers[type] = Handling(
+                handler=function, alone=alone, retry=retry or self._retry, then=then or self._then
+            )
             return function
 
         return register
 
     @property
-    def handlers(self) -> Mapping[str | None, Handler]:
+    def handlers(self) -> Mapping[str | None, Handling]:
         """The handlers by type; None is for every other type."""
         return self._handlers
 
@@ -63,35 +88,50 @@ def name_of(handler: Handler) -> str:
     return f"{getattr(handler, '__module__', '?')}.{getattr(handler, '__qualname__', repr(handler))}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be done about a batch, in its order."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A message for a handler."""
 
-    messages: tuple[tuple[Handler, Received], ...]
-    unreadable: tuple[Unreadable, ...]
-    #: records whose type has no handler: they are none of this consumer's business, and leave no trace in the inbox
-    skipped: tuple[Record, ...]
-
-
-def plan(handlers: Mapping[str | None, Handler], records: Iterable[Record], *, attempt: int = 1) -> Plan:
-    """Return what a batch of records asks for, at the `attempt`-th time that it is tried. Pure."""
-    messages: list[tuple[Handler, Received]] = []
-    unreadable: list[Unreadable] = []
-    skipped: list[Record] = []
-    for record in records:
-        handler = _handler_for(handlers, record)
-        if handler is None:
-            skipped.append(record)
-            continue
-        match read(record, attempt):
-            case Received() as received:
-                messages.append((handler, received))
-            case Unreadable() as bad:
-                unreadable.append(bad)
-    return Plan(messages=tuple(messages), unreadable=tuple(unreadable), skipped=tuple(skipped))
+    handling: Handling
+    message: Received
+    record: Record
 
 
-def _handler_for(handlers: Mapping[str | None, Handler], record: Record) -> Handler | None:
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record whose type has no handler: it is none of this consumer's business, and leaves no trace in the inbox."""
+
+    record: Record
+
+
+Step = Run | Unreadable | Skipped
+
+
+def plan(handlers: Mapping[str | None, Handling], records: Iterable[Record]) -> tuple[Step, ...]:
+    """Return what is to be done about each record of a batch, in its order. Pure."""
+    return tuple(_step(handlers, record) for record in records)
+
+
+def together(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Return as many of the first steps as one transaction may have: a message that is to be alone is alone in it."""
+    for n, step in enumerate(steps):
+        if isinstance(step, Run) and step.handling.alone:
+            return steps[: max(n, 1)]
+    return steps
+
+
+def _step(handlers: Mapping[str | None, Handling], record: Record) -> Step:
+    handling = _handling_for(handlers, record)
+    if handling is None:
+        return Skipped(record)
+    match read(record):
+        case Received() as message:
+            return Run(handling, message, record)
+        case Unreadable() as bad:
+            return bad
+
+
+def _handling_for(handlers: Mapping[str | None, Handling], record: Record) -> Handling | None:
     """Return the handler for a record. One whose type cannot be read may be anybody's: it is put aside, not skipped."""
     try:
         return handlers.get(type_of(record), handlers.get(None))

@@ -3,13 +3,25 @@
 ConsumerError
 ├── AsyncHandler        a handler is `async def`, or a generator
 ├── DuplicateHandler    two handlers for one type
+├── Outage              everybody's messages fail: said by `--once`, which waits for nothing
+├── Reject              raised by a handler: this message is dead at once
+├── StatementLeft       a handler returned in the middle of a statement
 ├── TransactionControl  a handler tried to end the transaction, and was refused
 └── TransactionLeft     a handler ended the transaction all the same: the process stops
 """
 
 from collections.abc import Sequence
 
-__all__ = ["AsyncHandler", "ConsumerError", "DuplicateHandler", "TransactionControl", "TransactionLeft"]
+__all__ = [
+    "AsyncHandler",
+    "ConsumerError",
+    "DuplicateHandler",
+    "Outage",
+    "Reject",
+    "StatementLeft",
+    "TransactionControl",
+    "TransactionLeft",
+]
 
 
 class ConsumerError(Exception):
@@ -32,6 +44,26 @@ class DuplicateHandler(ConsumerError):
     def __init__(self, consumer: str, type_: str | None) -> None:
         what = "every other type" if type_ is None else f"type {type_!r}"
         super().__init__(f"consumer {consumer!r} has two handlers for {what}: call one from the other")
+
+
+class Outage(ConsumerError):
+    """Most messages fail, of several keys: whatever their handlers need is away. None of them was put aside."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"most messages fail, so none is to blame; what do their handlers need that is away? {why}")
+
+
+class Reject(ConsumerError):
+    """To be raised by a handler for a message that no other try will make good. `reason` is kept for people to read."""
+
+
+class StatementLeft(ConsumerError):
+    """A handler returned while a statement on its connection was still running: nothing else can be asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the handler returned in the middle of a statement: read a stream or COPY to its end, or close it"
+        )
 
 
 class TransactionControl(ConsumerError):

@@ -1,48 +1,224 @@
-"""Messages that were taken but have not had their effect."""
+"""Messages that were taken but have not had their effect. Each has one row, and the row is the right to run it.
+
+A key is held while it has a row that blocks: what comes after it goes behind it. The first row of a key is its head,
+and the only one with a time at which it is due; those behind it are due when it is gone.
+"""
 
 import base64
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import orjson
 from psycopg import Connection
+from psycopg.rows import class_row, scalar_row, tuple_row
 
-from txbox.consumer.received import Record, Unreadable, written_at
+from txbox.consumer.outcomes import explain
+from txbox.consumer.policy import Dead, Fate, Reason, Then, Waiting
+from txbox.consumer.received import Received, Record, Unreadable, read, written_at
 from txbox.schema import Statements
 
-__all__ = ["Held"]
+__all__ = ["Held", "HeldRow", "Place", "place_of"]
+
+#: bytes of a key by which it is known: an index entry holds no more
+_KEY: Final = 1000
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
+
+
+class Place(NamedTuple):
+    """What order is kept within. Keys that begin with the same 1,000 bytes are held as one."""
+
+    topic: str
+    key: bytes
+
+
+def place_of(topic: str, key: bytes | None) -> Place | None:
+    """Return where a message has its order; None without a key, since it has none then."""
+    return None if key is None else Place(topic, key[:_KEY])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRow:
+    """A held message that is to be tried. Fields are the columns of `take` in held.sql."""
+
+    message_id: UUID
+    state: str
+    blocks: bool
+    attempts: int
+    #: whether its time has come
+    due: bool
+    key: bytes | None
+    payload: bytes | None
+    headers: Sequence[tuple[str, str | None]]
+    topic: str
+    kafka_partition: int
+    kafka_offset: int
+    record_timestamp: datetime | None
+
+    @property
+    def place(self) -> Place | None:
+        """Where it has its order; None for one that is beside its key: those behind it were let go."""
+        return place_of(self.topic, self.key) if self.blocks else None
+
+    @property
+    def record(self) -> Record:
+        """The record that it came as."""
+        time = self.record_timestamp
+        return Record(
+            topic=self.topic,
+            partition=self.kafka_partition,
+            offset=self.kafka_offset,
+            timestamp=None if time is None else round((time - _EPOCH).total_seconds() * 1000),
+            key=self.key,
+            value=self.payload,
+            headers=[(name, None if value is None else base64.b64decode(value)) for name, value in self.headers],
+        )
+
+    def read(self) -> Received | Unreadable:
+        """Return the message, under the id by which it was taken."""
+        found = read(self.record, self.attempts + 1)
+        if isinstance(found, Unreadable):
+            return replace(found, id=self.message_id)
+        return replace(found, id=self.message_id, out_of_order=self.key is not None and not self.blocks)
 
 
 class Held:
-    """The held messages of one consumer, on one connection."""
+    """The held messages of one consumer, on one connection, in the caller's transaction."""
 
     def __init__(self, conn: Connection[Any], schema: str, consumer_id: int) -> None:
         self._statements = Statements(__package__, "held.sql", schema)
         self._conn = conn
         self._consumer_id = consumer_id
 
-    def bury(self, messages: Iterable[Unreadable]) -> None:
-        """Keep messages that can never be handled, in the transaction that is open, all their bytes included."""
-        rows = [self._row(message) for message in messages]
-        if rows:
-            self._conn.cursor().executemany(self._statements["bury"], rows)
+    def blocked(self, places: Collection[Place], most: int) -> dict[Place, int]:
+        """Return which of the keys are held, and by how many rows (`most` for as many or more).
 
-    def _row(self, message: Unreadable) -> dict[str, object]:
-        record = message.record
+        Not in the statement that takes the ids: this one must see what that one waited for.
+        """
+        if not places:
+            return {}
+        asked = {"topics": [p.topic for p in places], "keys": [p.key for p in places], "most": most}
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            found = cursor.execute(self._statements["blocked"], {**asked, **self._ours}, prepare=True).fetchall()
+        return {Place(topic, bytes(key)): count for topic, key, count in found}
+
+    def hold(self, record: Record, message: Received, error: Exception, fate: Fate, *, then: Then) -> None:
+        """Put aside a message whose handler failed for the first time."""
+        keyed = message.key is not None
+        self._insert([self._row(record, message.id, message.type, 1, explain(error), **_columns(fate, then, keyed))])
+
+    def follow(self, messages: Iterable[tuple[Record, Received]]) -> None:
+        """Put messages behind those of their key."""
+        columns = {"state": "waiting", "reason": Reason.FOLLOWS, "blocks": True, "delay": None}
+        self._insert([self._row(record, message.id, message.type, 0, None, **columns) for record, message in messages])
+
+    def bury(self, messages: Iterable[Unreadable]) -> None:
+        """Keep messages that can never be handled, all their bytes included. They are in nobody's way."""
+        columns = {"state": "dead", "blocks": False, "delay": None}
+        self._insert([self._row(m.record, m.id, m.type, 0, m.error, reason=m.reason, **columns) for m in messages])
+
+    def due(self, most: int) -> list[UUID]:
+        """Return messages whose time has come, the longest due first."""
+        return self._ids("due", most=most)
+
+    def freed(self, most: int) -> list[UUID]:
+        """Return messages that have become the first of their key without anybody's being told."""
+        return self._ids("freed", most=most)
+
+    def soonest(self, most: int) -> list[UUID]:
+        """Return messages that wait for their time."""
+        return self._ids("soonest", most=most)
+
+    def take(self, ids: Sequence[UUID]) -> list[HeldRow]:
+        """Lock those of the rows that are there and that nobody is at, and return them in order."""
+        if not ids:
+            return []
+        with self._conn.cursor(row_factory=class_row(HeldRow)) as cursor:
+            return cursor.execute(self._statements["take"], {"ids": list(ids), **self._ours}).fetchall()
+
+    def take_line(self, place: Place, most: int, size: int) -> list[HeldRow]:
+        """Lock the first rows of a key, up to the first that somebody is at or that does not wait; in order.
+
+        Up to `most`, and about `size` bytes. Two statements, since one that passes over locked rows would take those
+        behind them for the first.
+        """
+        parameters = {"topic": place.topic, "key": place.key, "most": most, **self._ours}
+        line: list[UUID] = []
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            for id_, bytes_ in cursor.execute(self._statements["line"], parameters).fetchall():
+                if line and (size := size - bytes_) < 0:
+                    break
+                line.append(id_)
+        taken = {row.message_id: row for row in self.take(line)}
+        first: list[HeldRow] = []
+        for id_ in line:
+            if id_ not in taken or taken[id_].state != "waiting":
+                break
+            first.append(taken[id_])
+        return first
+
+    def done(self, ids: Sequence[UUID]) -> None:
+        """Delete the rows of messages that have had their effect."""
+        self._conn.execute(self._statements["done"], {"ids": list(ids), **self._ours})
+
+    def failed(self, row: HeldRow, error: Exception | str, fate: Fate, *, then: Then) -> None:
+        """Note that a message's handler failed once more."""
+        text = error if isinstance(error, str) else explain(error)
+        columns = _columns(fate, then, keyed=row.key is not None)
+        given = {"id": row.message_id, "error": _storable(text), **columns, **self._ours}
+        self._conn.execute(self._statements["failed"], given)
+
+    def forgive(self, ids: Sequence[UUID]) -> None:
+        """Give messages back an attempt that was not theirs to lose."""
+        if ids:
+            self._conn.execute(self._statements["forgive"], {"ids": list(ids), **self._ours})
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many wait, and how many are dead. Counted: slow where there are very many."""
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            return {"waiting": 0, "dead": 0, **dict(cursor.execute(self._statements["counts"], self._ours).fetchall())}
+
+    @property
+    def _ours(self) -> dict[str, int]:
+        return {"consumer": self._consumer_id}
+
+    def _ids(self, statement: str, **parameters: int) -> list[UUID]:
+        with self._conn.cursor(row_factory=scalar_row) as cursor:
+            found = cursor.execute(self._statements[statement], {**parameters, **self._ours}, prepare=True)
+            return list(found.fetchall())
+
+    def _insert(self, rows: Sequence[dict[str, object]]) -> None:
+        if rows:
+            self._conn.cursor().executemany(self._statements["hold"], rows)
+
+    def _row(
+        self, record: Record, id_: UUID, type_: str | None, attempts: int, error: str | None, **columns: object
+    ) -> dict[str, object]:
         return {
-            "consumer": self._consumer_id,
-            "id": message.id,
-            "reason": message.reason,
-            "error": _storable(message.error),
+            "id": id_,
+            "error": _storable(error),
+            "attempts": attempts,
             "key": record.key,
-            "type": _storable(message.type),
+            "type": _storable(type_),
             "payload": record.value,
             "headers": _headers(record),
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
             "timestamp": written_at(record),
+            **columns,
+            **self._ours,
         }
+
+
+def _columns(fate: Fate, then: Then, keyed: bool) -> dict[str, object]:
+    match fate:
+        case Waiting(delay, reason):
+            return {"state": "waiting", "reason": reason, "blocks": keyed, "delay": delay}
+        case Dead(reason):
+            return {"state": "dead", "reason": reason, "blocks": keyed and then == "hold", "delay": None}
 
 
 def _storable(text: str | None) -> str | None:

@@ -32,6 +32,7 @@ class Inbox:
         """Find the consumer's number, and COMMIT a new one at its first start."""
         self._statements = Statements(__package__, "inbox.sql", schema)
         self._cursor = conn.cursor(row_factory=scalar_row)
+        self._lock = f"txbox consumer {schema} {consumer}"
         number = None
         while number is None:  # None: another first start inserted it after this statement's snapshot
             number = self._cursor.execute(self._statements["consumer"], {"name": consumer}).fetchone()
@@ -54,3 +55,11 @@ class Inbox:
             prepare=True,
         )
         return set(rows.fetchall())
+
+    def release(self, ids: Iterable[UUID]) -> None:
+        """Give back ids that were taken in the transaction that is open."""
+        self._cursor.execute(self._statements["release"], {"consumer": self.consumer_id, "ids": list(ids)})
+
+    def take_turn(self) -> None:
+        """Wait until no other process of this consumer is in a transaction that began so."""
+        self._cursor.execute(self._statements["turn"], {"lock": self._lock})

@@ -20,3 +20,11 @@ FROM unnest(%(ids)s::uuid[], %(topics)s::text[], %(partitions)s::int[], %(offset
 ORDER BY message_id
 ON CONFLICT DO NOTHING
 RETURNING message_id;
+
+-- name: release
+-- Ids that were taken in this very transaction, for messages that it does not come to.
+DELETE FROM {schema}.processed_messages WHERE consumer_id = %(consumer)s AND message_id = ANY(%(ids)s);
+
+-- name: turn
+-- One batch of this consumer at a time, until the transaction ends: after a deadlock, for a while.
+SELECT pg_advisory_xact_lock(hashtextextended(%(lock)s, 0));

@@ -1,26 +1,35 @@
-"""A consumer's loop: fetch, plan, settle, then the offsets."""
+"""A consumer's loop: fetch, plan, settle, then the offsets; in between, held messages are tried again."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
-from txbox.consumer.batch import settle
+from txbox.consumer.batch import Batches, Bounds
 from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
-from txbox.consumer.consumer import Consumer, plan
+from txbox.consumer.consumer import Consumer, Run, plan, together
 from txbox.consumer.guard import GuardedConnection
-from txbox.consumer.held import Held
+from txbox.consumer.held import Held, place_of
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.metrics import ConsumerMetrics
-from txbox.consumer.outcomes import Blame, Committed, Failed, explain
+from txbox.consumer.outcomes import Committed, Outcome, Stopped, explain
+from txbox.consumer.policy import Dead, Retry, Waiting
 from txbox.consumer.received import Received, Record
+from txbox.consumer.retries import Retries
+from txbox.consumer.troubles import Troubles
+from txbox.consumer.verdicts import Verdict
 from txbox.daemon import Backoff, Health, Stop
 
 __all__ = ["Disconnected", "Loop", "Size", "alive"]
 
-#: seconds between looks at the lag
-_LAG_EVERY: Final = 2.0
+#: seconds between looks at the lag, and at how many messages are held; and at least so many times what one takes
+_LOOK_EVERY: Final = 2.0
+_SHARE: Final = 20
+#: seconds a transaction may last beyond what it should, when handlers have become slow: then it takes no more messages
+_PATIENCE: Final = 10
+#: of the time, how much held messages get while others come
+_RETRIES: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -42,84 +51,215 @@ class Loop:
         config: ConsumerConfig,
         health: Health,
         metrics: ConsumerMetrics,
+        troubles: Troubles,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._consumer, self._broker, self._conn = consumer, broker, conn
-        self._inbox = Inbox(conn, schema, consumer.name)
-        self._held = Held(conn, schema, self._inbox.consumer_id)
-        self._health, self._metrics, self._clock = health, metrics, clock
+        self._consumer, self._broker, self._troubles = consumer, broker, troubles
+        self._health, self._metrics, self._clock, self._config = health, metrics, clock, config
+        inbox = Inbox(conn, schema, consumer.name)
+        self._held = Held(conn, schema, inbox.consumer_id)
+        retry = Retry(attempts=config.attempts, first=config.backoff_first, cap=config.backoff_cap)
+        seconds = _PATIENCE * config.transaction
+        self._batches = Batches(
+            conn,
+            inbox,
+            self._held,
+            retry=retry,
+            bounds=Bounds(seconds=seconds, held_key=config.max_held_key),
+            beat=health.beat,
+            clock=clock,
+        )
+        self._retries = Retries(
+            conn,
+            inbox,
+            self._held,
+            consumer.handlers,
+            troubles,
+            retry=retry,
+            most=config.max_batch,
+            seconds=seconds,
+            beat=health.beat,
+            clock=clock,
+        )
         self._size = Size(seconds=config.transaction, most=config.max_batch)
-        self._backoff = Backoff(first=config.backoff_first, cap=config.backoff_cap)
-        self._failures = 0
-        self._lag_due = 0.0
+        #: between batches that were nobody's fault, and between tries in an outage
+        self._backoff = Backoff(first=config.backoff_first, cap=min(config.backoff_cap, 5.0))
+        self._look_at = self._retry_at = 0.0
+        #: how many more messages may be held, as of the last look
+        self._room = config.max_held
+        #: until when nothing is fetched, since as many are held as may be
+        self._full_until = 0.0
+        #: what /readyz says of those that are held
+        self._held_now = ""
         #: whether a batch was committed: then the next wait after an error is a short one again
         self.progressed = False
 
     def run(self, stop: Stop, *, once: bool = False) -> None:
-        """Handle messages until stopped; with `once`, until all that was there at the start has been handled.
+        """Handle messages until stopped; with `once`, until all that was there at the start was handled, or held.
 
-        Raises Disconnected, BrokerLost, TransactionLeft; the batch under way is rolled back and comes again.
+        Raises Disconnected, BrokerLost, TransactionLeft, and with `once` Outage; the batch under way is rolled back and
+        comes again.
         """
         while not stop.requested:
             self._health.beat()
-            records = self._broker.fetch(self._size.messages)
+            self._report()
+            if self._troubles.outage is not None:
+                self._sit_out(stop, once=once)
+                continue
+            records = self._fetch(stop)
             if records:
                 self._settle(records, stop)
-            self._report()
-            if once and not records and self._broker.caught_up():
+            self._attend(stop, busy=bool(records))
+            if once and not records and self._broker.caught_up() and not self._held.due(1):
                 return
 
+    def _fetch(self, stop: Stop) -> Sequence[Record]:
+        if self._clock() < self._full_until:
+            self._broker.wait(0.05, alive(self._health, stop))
+            return ()
+        return self._broker.fetch(min(self._size.messages, self._troubles.most or self._size.messages))
+
     def _settle(self, records: Sequence[Record], stop: Stop) -> None:
-        began = self._clock()
-        outcome = settle(
-            self._conn,
-            self._inbox,
-            self._held,
-            plan(self._consumer.handlers, records, attempt=self._failures + 1),
-            beat=self._health.beat,
+        began, troubles = self._clock(), self._troubles
+        steps = together(plan(self._consumer.handlers, records))
+        outcome = self._batches.settle(
+            steps, blamed=troubles.blamed, apart=troubles.apart, in_turn=troubles.in_turn, room=self._room
         )
         match outcome:
-            case Committed():
-                self._broker.done(records)
-                self._failures = 0
+            case Committed(taken=taken):
+                self._broker.done(records[:taken])
+                self._broker.put_back(records[taken:])
                 self.progressed = True
                 self._size.learn(len(outcome.handled), self._clock() - began)
+                troubles.committed(outcome)
                 self._tell(outcome)
-            case Failed():
-                self._failures += 1
+            case Stopped():
                 self._broker.put_back(records)
-                self._tell_failure(outcome)
-                if outcome.disconnected:
-                    raise Disconnected from outcome.error
-                self._broker.wait(self._backoff.delay(self._failures), alive(self._health, stop))
+                troubles.stopped(outcome, [step.message.id for step in steps if isinstance(step, Run)])
+                self._tell_stopped(outcome, stop)
             case unknown:
                 assert_never(unknown)
 
+    def _attend(self, stop: Stop, *, busy: bool) -> None:
+        """Try held messages, if some are due; for a tenth of the time only while others come."""
+        if not self._retries.due or (busy and self._clock() < self._retry_at):
+            return
+        began = self._clock()
+        for outcome in self._retries.attend():
+            match outcome:
+                case Committed():
+                    self.progressed = True
+                    self._troubles.retried(outcome)
+                    self._tell(outcome)
+                case Stopped():
+                    self._troubles.retry_stopped(outcome)
+                    self._tell_stopped(outcome, stop)
+            if stop.requested or self._troubles.outage or (busy and self._clock() - began > self._config.transaction):
+                break
+        self._retry_at = self._clock() + (self._clock() - began) * (1 / _RETRIES - 1)
+
+    def _sit_out(self, stop: Stop, *, once: bool) -> None:
+        """Wait until one message passes: with partitions paused, and another message each time. Raises the outage."""
+        troubles = self._troubles
+        assert troubles.outage is not None, "there is something to sit out"  # noqa: S101
+        if once:
+            raise troubles.outage
+        why = f"{explain(troubles.outage)}; {troubles.probes:,} messages tried since"
+        self._health.set("handlers", False, why)
+        if troubles.probes == 0:
+            _log.warning("everything fails: trying one message at a time", extra={"why": why})
+            if not self._broker.waiting():  # now: once partitions are paused, what was fetched ahead is gone
+                self._broker.put_back(self._broker.fetch(self._config.max_batch))
+        troubles.probes += 1
+        self._broker.wait(self._backoff.delay(troubles.probes), alive(self._health, stop))
+        if stop.requested:
+            return
+        outcome = self._probe(troubles.probes)
+        if isinstance(outcome, Stopped) and outcome.disconnected:
+            raise Disconnected from outcome.error
+        if outcome is None or (isinstance(outcome, Committed) and outcome.handled):
+            self._held.forgive(troubles.over())
+            self._retries.expect(0.0)
+            self._health.set("handlers", True)
+            _log.info("going on")
+
+    def _probe(self, nth: int) -> Outcome | None:
+        """Try one message that nothing comes before in its key; None if there is none at all."""
+        first: dict[object, Record] = {}
+        for record in self._broker.waiting():
+            first.setdefault(
+                place_of(record.topic, record.key) or (record.topic, record.partition, record.offset), record
+            )
+        steps = [step for step in plan(self._consumer.handlers, first.values()) if isinstance(step, Run)]
+        if not steps:
+            return self._retries.probe(nth)
+        outcome = self._batches.settle([steps[nth % len(steps)]], in_turn=self._troubles.in_turn)
+        if isinstance(outcome, Committed) and not outcome.handled:  # a copy, or behind one that is held
+            return self._retries.probe(nth)
+        return outcome
+
     def _tell(self, committed: Committed) -> None:
         self._metrics.committed(committed)
-        self._health.set("handlers", True)
         self._health.set("database", True)
+        if not self._troubles.outage:
+            self._health.set("handlers", not committed.full, committed.full or self._held_now)
+        if committed.full:
+            self._full_until = self._clock() + 1.0
+            _log.warning("paused", extra={"why": committed.full})
         for message in committed.duplicates:
             _log.info("already processed", extra=_place(message))
-        for bad in committed.dead:
+        for failed in committed.failed:
+            self._tell_failed(failed.message, failed.error, failed.fate)
+        if committed.follow:
+            self._room -= len(committed.follow)
+            _log.info("held behind others of their keys", extra={"messages": len(committed.follow)})
+        for bad in committed.unreadable:
             _log.warning(
                 "dead: cannot be read",
                 extra={"message_id": str(bad.id), "reason": bad.reason, "why": bad.error, **_where(bad.record)},
             )
 
-    def _tell_failure(self, failed: Failed) -> None:
-        self._metrics.failed()
-        why = f"{explain(failed.error)} ({failed.blame})"
-        place = _place(failed.message) if failed.message else {}
-        _log.warning("batch failed, it will be tried again", extra={"why": why, "failures": self._failures, **place})
-        _log.debug("the error", exc_info=failed.error)
-        check = "handlers" if failed.blame is Blame.HANDLER else "database"
-        self._health.set(check, False, f"{why}, {self._failures} in a row")
+    def _tell_failed(self, message: Received, error: Exception, fate: Waiting | Dead) -> None:
+        extra = {"why": explain(error), "attempt": message.attempt, **_place(message)}
+        self._room -= 1
+        match fate:
+            case Waiting(delay):
+                self._retries.expect(delay)
+                _log.warning("held, it will be tried again", extra={**extra, "in_seconds": round(delay, 3)})
+            case Dead(reason):
+                _log.error("dead: txbox held show", extra={**extra, "reason": reason})
+        _log.debug("the error", exc_info=error)
+
+    def _tell_stopped(self, stopped: Stopped, stop: Stop) -> None:
+        self._metrics.stopped(stopped.verdict)
+        place = _place(stopped.at) if stopped.at else {}
+        extra = {"why": explain(stopped.error), "verdict": stopped.verdict, **place}
+        _log.info("rolled back, running again", extra=extra)
+        _log.debug("the error", exc_info=stopped.error)
+        if stopped.disconnected:
+            raise Disconnected from stopped.error
+        if stopped.verdict is Verdict.AGAIN:
+            self._broker.wait(self._backoff.delay(self._troubles.again) / 2, alive(self._health, stop))
 
     def _report(self) -> None:
-        if self._clock() >= self._lag_due:
-            self._lag_due = self._clock() + _LAG_EVERY
-            self._metrics.lag(self._broker.lag(), self._broker.partitions)
+        began = self._clock()
+        if began < self._look_at:
+            return
+        self._metrics.lag(self._broker.lag(), self._broker.partitions)
+        counts = self._held.counts()
+        self._metrics.held(counts)
+        self._room = self._config.max_held - sum(counts.values())
+        self._held_now = (
+            f"{counts['waiting']:,} messages wait to be tried again, {counts['dead']:,} are dead: txbox held list"
+            if any(counts.values())
+            else ""
+        )
+        if not self._troubles.outage:
+            self._health.set("handlers", True, self._held_now)
+        if self._room <= 0:
+            self._full_until = began + _LOOK_EVERY * 2
+            self._health.set("handlers", False, "as many messages are held as may be (consumer.max_held)")
+        self._look_at = self._clock() + max(_LOOK_EVERY, _SHARE * (self._clock() - began))
 
 
 def alive(health: Health, stop: Stop) -> Callable[[float], bool]:

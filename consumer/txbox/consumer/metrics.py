@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Final
 
@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from txbox.consumer.broker import Lag
 from txbox.consumer.outcomes import Committed
+from txbox.consumer.policy import Dead, Waiting
+from txbox.consumer.verdicts import Verdict
 
 __all__ = ["ConsumerMetrics"]
 
@@ -63,6 +65,12 @@ class ConsumerMetrics:
             ["consumer", "outcome"],
             registry=registry,
         )
+        self._held = Gauge(
+            "txbox_consumer_held_messages",
+            "Messages that were taken and have not had their effect; over all processes of the consumer.",
+            ["consumer", "state"],
+            registry=registry,
+        )
         self.schema_version = Gauge("txbox_schema_version", "Version of the tables in the database.", registry=registry)
         self._last_written: float | None = None
 
@@ -81,11 +89,19 @@ class ConsumerMetrics:
         self._count("processed", (handled.message.topic for handled in outcome.handled))
         self._count("duplicate", (message.topic for message in outcome.duplicates))
         self._count("skipped", (record.topic for record in outcome.skipped))
-        self._count("dead", (bad.topic for bad in outcome.dead))
+        dead = [failed.message.topic for failed in outcome.failed if isinstance(failed.fate, Dead)]
+        self._count("held", (failed.message.topic for failed in outcome.failed if isinstance(failed.fate, Waiting)))
+        self._count("held", (message.topic for message in outcome.follow))
+        self._count("dead", (*dead, *(bad.topic for bad in outcome.unreadable)))
 
-    def failed(self) -> None:
+    def stopped(self, verdict: Verdict) -> None:
         """Count a batch that was rolled back."""
-        self._transactions.labels(self._consumer, "failed").inc()
+        self._transactions.labels(self._consumer, verdict).inc()
+
+    def held(self, counts: Mapping[str, int]) -> None:
+        """Note how many messages are held, by state."""
+        for state, count in counts.items():
+            self._held.labels(self._consumer, state).set(count)
 
     def lag(self, lags: Iterable[Lag], partitions: int) -> None:
         """Note how far behind this process is."""

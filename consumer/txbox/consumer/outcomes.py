@@ -3,20 +3,19 @@
 import re
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 from typing import Final
 
-import psycopg
-
 from txbox.consumer.errors import ConsumerError
+from txbox.consumer.policy import Fate, Then
 from txbox.consumer.received import Received, Record, Unreadable
+from txbox.consumer.verdicts import Verdict
 from txbox.outbox import OutboxError
+
+__all__ = ["Committed", "Failed", "Handled", "Outcome", "Stopped", "explain"]
 
 #: files in which no handler stands
 _OURS: Final = re.compile(r"[/\\\\](psycopg|psycopg_binary|txbox[/\\\\](consumer|outbox|schema))[/\\\\]")
-
-__all__ = ["Blame", "Committed", "Failed", "Handled", "Outcome", "explain", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,49 +26,47 @@ class Handled:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A message whose handler failed, and what becomes of it."""
+
+    message: Received
+    error: Exception
+    fate: Fate
+    #: what a dead one does to those behind it
+    then: Then
+
+
+@dataclass(slots=True, kw_only=True)
 class Committed:
     """The effects and the ids are durable: the offsets may follow."""
 
-    handled: Sequence[Handled]
-    duplicates: Sequence[Received]
-    dead: Sequence[Unreadable]
-    skipped: Sequence[Record]
-
-
-class Blame(StrEnum):
-    """Whose fault a failure is."""
-
-    #: the handler's, or its message's
-    HANDLER = "handler"
-    #: the database's: it is away, or another transaction was in the way
-    DATABASE = "database"
+    #: how many of the records it was given, from the first on; the others are to be fetched again
+    taken: int = 0
+    handled: list[Handled] = field(default_factory=list)
+    duplicates: list[Received] = field(default_factory=list)
+    #: those whose handlers failed, and those that wait behind one in their key
+    failed: list[Failed] = field(default_factory=list)
+    follow: list[Received] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    skipped: list[Record] = field(default_factory=list)
+    #: why no more were taken, if not for want of time: as many are held as may be
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """Nothing of the batch is left in the database: it is tried again."""
+class Stopped:
+    """Nothing of it is left in the database: it is tried again."""
 
     error: Exception
-    blame: Blame
+    verdict: Verdict
     #: the message at which it happened, None between the handlers
-    message: Received | None
+    at: Received | None
     #: whether the connection is beyond use
     disconnected: bool
 
 
-Outcome = Committed | Failed
-
-
-def judge(error: Exception, message: Received | None, *, disconnected: bool) -> Failed:
-    """Return what an error means. Pure.
-
-    A deadlock, a serialization failure or a lost connection is nobody's message's fault, wherever it comes up.
-    """
-    transient = isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure)
-    theirs = message is not None and not transient and not disconnected
-    blame = Blame.HANDLER if theirs else Blame.DATABASE
-    return Failed(error=error, blame=blame, message=message, disconnected=disconnected)
+Outcome = Committed | Stopped
 
 
 def explain(error: Exception) -> str:
@@ -80,6 +77,6 @@ def explain(error: Exception) -> str:
     if isinstance(error, ConsumerError | OutboxError):
         return f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if not _OURS.search(frame.filename)]
+    theirs: Sequence[traceback.FrameSummary] = [frame for frame in frames if not _OURS.search(frame.filename)]
     where = f" at {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return type(error).__name__ + where

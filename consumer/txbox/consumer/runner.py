@@ -1,6 +1,7 @@
 """The daemon: join the group, connect, handle, reconnect."""
 
 import logging
+import time
 from contextlib import closing
 
 import psycopg
@@ -13,6 +14,7 @@ from txbox.consumer.consumer import Consumer
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.loop import Disconnected, Loop, alive
 from txbox.consumer.metrics import ConsumerMetrics
+from txbox.consumer.troubles import Troubles
 from txbox.daemon import Backoff, Database, Health, Kafka, Stop, connect, consumer_settings
 from txbox.daemon.kafka import is_misconfigured, told
 from txbox.schema import require
@@ -46,6 +48,7 @@ class Runner:
         self._stop = stop or Stop()
         self._backoff = Backoff(first=0.1, cap=10.0)
         self._failures = 0
+        self._troubles = Troubles(time.monotonic)
 
     def stop(self) -> None:
         """Ask `run` to end after the batch under way. From any thread."""
@@ -54,9 +57,9 @@ class Runner:
     def run(self, *, once: bool = False) -> None:
         """Handle messages until stopped; `once` handles what is there at the start, and returns.
 
-        A batch whose handler raises is tried until it passes. Kafka or Postgres away is waited out, but not with
-        `once`. Raises TransactionLeft, SchemaError, RefusedSetting; with `once` psycopg.Error and KafkaException too.
-        No message is lost by any of them.
+        A message whose handler raises is held and tried again, and those behind it in its key wait; with `once` it is
+        left so. Kafka or Postgres away is waited out, but not with `once`. Raises TransactionLeft, SchemaError,
+        RefusedSetting; with `once` Outage, psycopg.Error and KafkaException too. No message is lost by any of them.
         """
         while not self._stop.requested:
             try:
@@ -85,6 +88,7 @@ class Runner:
                         config=self._config,
                         health=self.health,
                         metrics=self._metrics,
+                        troubles=self._troubles,
                     )
                     try:
                         loop.run(self._stop, once=once)

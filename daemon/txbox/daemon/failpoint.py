@@ -30,7 +30,8 @@ POINTS: Final[Mapping[str, str]] = {
     "consumer.handling": "ids are claimed, the handlers have not run",
     "consumer.handled": "the handlers have run, nothing is committed",
     "consumer.committed": "the effects are committed, Kafka's offsets are not",
-    "consumer.holding": "unreadable messages were put aside, nothing is committed",
+    "consumer.holding": "messages were put aside, nothing is committed",
+    "consumer.retrying": "a message that was held is tried again, its handler has not run",
 }
 
 _SECONDS: Final = 3.0  # of the action `sleep`

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from txbox.consumer import Consumer
-from txbox.consumer.batch import settle
+from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held
@@ -46,8 +46,10 @@ def settle_batch(guarded: GuardedConnection, consumer: Consumer) -> Settle:
     inbox = Inbox(guarded, "txbox", consumer.name)
     held = Held(guarded, "txbox", inbox.consumer_id)
 
-    def batch(*records: Record) -> Outcome:
-        return settle(guarded, inbox, held, plan(consumer.handlers, records))
+    batches = Batches(guarded, inbox, held)
+
+    def batch(*records: Record, **how: Any) -> Outcome:
+        return batches.settle(plan(consumer.handlers, records), **how)
 
     return batch
 

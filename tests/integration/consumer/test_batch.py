@@ -12,8 +12,9 @@ from tests.unit.consumer.records import record
 from txbox.consumer import Consumer, Received
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.inbox import Inbox
-from txbox.consumer.outcomes import Blame, Committed, Failed
+from txbox.consumer.outcomes import Committed, Stopped
 from txbox.consumer.received import read
+from txbox.consumer.verdicts import Verdict
 
 
 def count(conn: Connection, table: str) -> int:
@@ -87,9 +88,9 @@ def test_one_error_undoes_the_whole_batch(
             raise ValueError("no")
 
     outcome = settle_batch(record(), bad, record())
-    assert isinstance(outcome, Failed)
-    assert outcome.message is not None
-    assert (outcome.blame, outcome.message.offset) == (Blame.HANDLER, bad.offset)
+    assert isinstance(outcome, Stopped)
+    assert outcome.at is not None
+    assert (outcome.verdict, outcome.at.offset) == (Verdict.MESSAGE, bad.offset)
     assert (effects.count(), count(conn, "processed_messages")) == (0, 0)
 
 
@@ -105,9 +106,9 @@ def test_a_swallowed_sql_error_is_blamed_on_its_own_message(
             conn.execute("SELECT 1/0")
 
     outcome = settle_batch(record(), bad, record())
-    assert isinstance(outcome, Failed)
-    assert outcome.message is not None
-    assert (outcome.blame, outcome.message.offset) == (Blame.HANDLER, bad.offset)
+    assert isinstance(outcome, Stopped)
+    assert outcome.at is not None
+    assert (outcome.verdict, outcome.at.offset) == (Verdict.MESSAGE, bad.offset)
     assert effects.count() == 0
 
 
@@ -117,12 +118,12 @@ def test_a_deferred_constraint_fails_the_batch_and_leaves_nothing(
     conn.execute("CREATE TABLE charge (n int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     consumer.handler("T")(lambda conn, _: conn.execute("INSERT INTO charge VALUES (1)") and None)
     outcome = settle_batch(record(), record())
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Stopped)
     assert isinstance(outcome.error, psycopg.errors.UniqueViolation)
     assert count(conn, "processed_messages") == 0
 
 
-def test_a_lost_connection_is_not_the_messages_fault(
+def test_a_session_that_the_server_ends_is_not_the_messages_fault(
     consumer: Consumer, settle_batch: Settle, conn: Connection
 ) -> None:
     @consumer.handler("T")
@@ -131,8 +132,8 @@ def test_a_lost_connection_is_not_the_messages_fault(
         handlers.execute("SELECT 1")
 
     outcome = settle_batch(record())
-    assert isinstance(outcome, Failed)
-    assert (outcome.disconnected, outcome.blame) == (True, Blame.DATABASE)
+    assert isinstance(outcome, Stopped)
+    assert (outcome.disconnected, outcome.verdict) == (True, Verdict.OUTAGE)
     assert count(conn, "processed_messages") == 0
 
 
@@ -145,8 +146,8 @@ def test_rolling_back_by_psycopgs_own_exception_undoes_the_batch(
         raise psycopg.Rollback
 
     outcome = settle_batch(record(), record())
-    assert isinstance(outcome, Failed)
-    assert outcome.blame is Blame.HANDLER
+    assert isinstance(outcome, Stopped)
+    assert outcome.verdict is Verdict.MESSAGE
     assert (effects.count(), count(conn, "processed_messages")) == (0, 0)
 
 

@@ -12,7 +12,7 @@ from tests.integration.consumer.conftest import Effects, Settle
 from tests.unit.consumer.records import record
 from txbox.consumer import Consumer, Received, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
-from txbox.consumer.outcomes import Committed, Failed
+from txbox.consumer.outcomes import Committed, Stopped
 
 Way = Callable[[Connection[Any]], object]
 
@@ -64,7 +64,7 @@ def test_a_handler_cannot_end_the_transaction(
         way(conn)
 
     outcome = settle_batch(record())
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Stopped)
     assert isinstance(outcome.error, TransactionControl)
     assert effects.count() == 0
     assert not guarded.closed
@@ -162,7 +162,7 @@ def test_ending_it_past_the_guard_is_found_and_the_handlers_are_named(
 def test_a_savepoint_that_is_not_there_is_the_handlers_own_error(consumer: Consumer, settle_batch: Settle) -> None:
     consumer.handler("T")(lambda conn, _: conn.execute("ROLLBACK TO nowhere") and None)
     outcome = settle_batch(record())
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Stopped)
     assert isinstance(outcome.error, psycopg.errors.InvalidSavepointSpecification)
 
 

@@ -45,7 +45,7 @@ def test_what_cannot_be_read_is_dead_and_the_others_go_on(
     consumer.handler()(effects.add)
     outcome = settle_batch(record(), bad, record())
     assert isinstance(outcome, Committed)
-    assert (len(outcome.handled), len(outcome.dead)) == (2, 1)
+    assert (len(outcome.handled), len(outcome.unreadable)) == (2, 1)
     [row] = dead(conn)
     assert (row["state"], row["blocks"], row["attempts"]) == ("dead", False, 0)
     assert (row["payload"], row["key"], row["kafka_offset"]) == (bad.value, bad.key, bad.offset)
@@ -69,7 +69,7 @@ def test_a_redelivery_makes_no_second_row(consumer: Consumer, settle_batch: Sett
         settle_batch(bad)
         outcome = settle_batch(bad)
         assert isinstance(outcome, Committed)
-        assert not outcome.dead
+        assert not outcome.unreadable
     assert len(dead(conn)) == 2
 
 

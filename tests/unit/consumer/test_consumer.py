@@ -1,19 +1,18 @@
-"""Handlers by type, what a batch asks for, and what its end means."""
+"""Handlers by type, what a batch asks for, and how large it is."""
 
 import functools
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.consumer.records import record
 from txbox.consumer import AsyncHandler, Consumer, DuplicateHandler
-from txbox.consumer.consumer import name_of, plan
+from txbox.consumer.consumer import Handling, Run, Skipped, name_of, plan, together
 from txbox.consumer.loop import Size
-from txbox.consumer.outcomes import Blame, judge
-from txbox.consumer.received import Received, read
+from txbox.consumer.policy import Retry
+from txbox.consumer.received import Unreadable
 
 
 @pytest.fixture
@@ -51,7 +50,7 @@ def test_a_type_has_one_handler(consumer: Consumer, type_: str | None, told: str
     assert consumer.handler(type_)(plain) is plain
     with pytest.raises(DuplicateHandler, match=told):
         consumer.handler(type_)(lambda *_: None)
-    assert consumer.handlers == {type_: plain}
+    assert {key: handling.handler for key, handling in consumer.handlers.items()} == {type_: plain}
 
 
 @pytest.mark.parametrize("handler", [plain, functools.partial(plain), print], ids=repr)
@@ -59,50 +58,32 @@ def test_every_handler_has_a_name_for_people(handler: Any) -> None:
     assert name_of(handler)
 
 
-def test_a_plan_sorts_records_and_keeps_their_order(consumer: Consumer) -> None:
+def test_a_plan_has_a_step_for_each_record_in_their_order(consumer: Consumer) -> None:
     consumer.handler("A")(plain)
-    consumer.handler("B")(other := lambda *_: None)
+    consumer.handler("B", alone=True, retry=Retry(attempts=3), then="release")(other := lambda *_: None)
     given_ = [record("A"), record("X"), record("B"), record("A", b"{"), record(None), record("A")]
-    made = plan(consumer.handlers, given_, attempt=4)
-    assert [(handler, message.offset) for handler, message in made.messages] == [
-        (plain, given_[0].offset),
-        (other, given_[2].offset),
-        (plain, given_[5].offset),
-    ]
-    assert {message.attempt for _, message in made.messages} == {4}
-    assert [bad.record for bad in made.unreadable] == [given_[3]]
-    assert list(made.skipped) == [given_[1], given_[4]]
+    steps = plan(consumer.handlers, given_)
+    assert [step.record for step in steps] == given_
+    assert [type(step) for step in steps] == [Run, Skipped, Run, Unreadable, Skipped, Run]
+    first, second = (step.handling for step in steps if isinstance(step, Run) and step.record in given_[:3])
+    assert first == Handling(handler=plain, alone=False, retry=None, then="hold")
+    assert second == Handling(handler=other, alone=True, retry=Retry(attempts=3), then="release")
+
+
+@pytest.mark.parametrize(
+    ("types", "first"), [("AAA", 3), ("AABA", 2), ("BAA", 1), ("BB", 1), ("XB", 1), ("XAX", 3), ("", 0), ("B", 1)]
+)
+def test_a_message_that_is_to_be_alone_is_alone(consumer: Consumer, types: str, first: int) -> None:
+    consumer.handler("A")(plain)
+    consumer.handler("B", alone=True)(plain)
+    steps = plan(consumer.handlers, [record(type_) for type_ in types])
+    assert together(steps) == steps[:first]
 
 
 def test_a_type_that_cannot_be_read_may_be_anybodys(consumer: Consumer) -> None:
     consumer.handler("A")(plain)
-    assert len(plan(consumer.handlers, [record(b"\xff")]).unreadable) == 1
-    assert len(plan({}, [record(b"\xff")]).skipped) == 1
-
-
-def message() -> Received:
-    one = read(record())
-    assert isinstance(one, Received)
-    return one
-
-
-@pytest.mark.parametrize(
-    ("error", "in_handler", "disconnected", "blame"),
-    [
-        (ValueError(), True, False, Blame.HANDLER),
-        (psycopg.errors.UniqueViolation(), True, False, Blame.HANDLER),
-        (psycopg.errors.UniqueViolation(), False, False, Blame.DATABASE),
-        (psycopg.errors.DeadlockDetected(), True, False, Blame.DATABASE),
-        (psycopg.errors.SerializationFailure(), True, False, Blame.DATABASE),
-        (psycopg.OperationalError(), True, True, Blame.DATABASE),
-        (psycopg.OperationalError(), False, True, Blame.DATABASE),
-        (ValueError(), True, True, Blame.DATABASE),
-    ],
-)
-def test_whose_fault_a_failure_is(error: Exception, in_handler: bool, disconnected: bool, blame: Blame) -> None:
-    at = message() if in_handler else None
-    failed = judge(error, at, disconnected=disconnected)
-    assert (failed.error, failed.blame, failed.message, failed.disconnected) == (error, blame, at, disconnected)
+    assert isinstance(plan(consumer.handlers, [record(b"\xff")])[0], Unreadable)
+    assert isinstance(plan({}, [record(b"\xff")])[0], Skipped)
 
 
 batches = st.lists(st.tuples(st.integers(1, 5000), st.floats(0, 100)), max_size=50)

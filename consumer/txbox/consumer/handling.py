@@ -1,0 +1,89 @@
+"""Handlers are run in a transaction that they cannot end, and each answers for what it left of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from psycopg import Rollback
+from psycopg.pq import TransactionStatus
+
+from txbox.consumer.consumer import Run, name_of
+from txbox.consumer.errors import StatementLeft, TransactionControl, TransactionLeft
+from txbox.consumer.guard import GuardedConnection
+from txbox.outbox import TransactionFailed
+
+__all__ = ["Handlers"]
+
+
+class Handlers:
+    """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
+
+    def __init__(self, conn: GuardedConnection) -> None:
+        self._conn = conn
+        #: the message whose handler is running
+        self.at: Run | None = None
+        #: names of those that ran since the last `guarding` began, in order
+        self._ran: list[str] = []
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Nobody ends the transaction inside. Raises TransactionLeft when a handler did, past its connection's guard.
+
+        Within a savepoint, which is gone then: whatever else the handler raised, ids may be committed, and to try again
+        would pass over them.
+        """
+        self.at = None
+        self._ran.clear()
+        try:
+            with self._conn.transaction(), self._conn.guarding():
+                yield
+        except TransactionLeft:
+            raise
+        except Exception as error:
+            self._raise_if_left(error)
+            raise
+
+    def run(self, step: Run) -> None:
+        """Run a handler. Raises what it raises, and an error for what it did to the transaction.
+
+        An SQL error that it swallowed would otherwise come up in the next message, and be blamed on that.
+        """
+        self.at = step
+        self._ran.append(name_of(step.handling.handler))
+        try:
+            step.handling.handler(self._conn, step.message)
+        except Rollback as error:
+            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
+            raise TransactionControl("psycopg.Rollback") from error
+        match self._conn.info.transaction_status:
+            case TransactionStatus.INTRANS:
+                self.at = None
+            case TransactionStatus.INERROR:
+                raise TransactionFailed
+            case TransactionStatus.ACTIVE:
+                self._conn.pgconn.finish()  # nothing else can be said on it, not even a ROLLBACK
+                raise StatementLeft
+            case _:
+                raise TransactionLeft(self._ran)
+
+    def run_apart(self, step: Run) -> None:
+        """Run a handler so that what it did can be undone, and nothing else: after an error none of it is left.
+
+        Deferred constraints speak at once, as at COMMIT; and no later than that, for the messages that follow.
+        """
+        try:
+            with self._conn.transaction():
+                self.run(step)
+                self.at = step
+                with self._conn.transaction(force_rollback=True):  # which undoes SET CONSTRAINTS too
+                    self._conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self.at = None
+        except TransactionLeft:
+            raise
+        except Exception as error:
+            self._raise_if_left(error)
+            raise
+
+    def _raise_if_left(self, error: Exception) -> None:
+        """Raise if a savepoint was not there to be left or rolled back to: what else would succeed."""
+        if not self._conn.closed and self._conn.info.transaction_status is not TransactionStatus.INTRANS:
+            raise TransactionLeft(self._ran) from error

@@ -1,0 +1,47 @@
+"""What an error means for the batch in which it came up. Pure: one function, a closed set."""
+
+from enum import StrEnum
+from typing import Final
+
+import psycopg
+
+from txbox.consumer.errors import TransactionLeft
+
+__all__ = ["Verdict", "judge"]
+
+
+class Verdict(StrEnum):
+    """Whose fault a failure is, and so what follows."""
+
+    #: nobody's: two transactions were in each other's way; the batch runs again, no attempt is counted
+    AGAIN = "again"
+    #: the database's, for every message alike: wait until it is back
+    OUTAGE = "outage"
+    #: the transaction is not there any more: what was committed cannot be told, the process stops
+    LEFT = "left"
+    #: the message's, or its handler's: an attempt
+    MESSAGE = "message"
+
+
+#: deadlock, serialization failure, lock not available
+_IN_THE_WAY: Final = {"40P01", "40001", "55P03"}
+#: statement_timeout, or pg_cancel_backend
+_CANCELED: Final = "57014"
+#: connection, resources (disk, memory, connections), shutdown: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_AWAY: Final = ("08", "53", "57P")
+
+
+def judge(error: Exception, *, handling: bool, disconnected: bool) -> Verdict:
+    """Return what an error means that came up while a handler ran (`handling`), or else between our own statements.
+
+    A connection that a handler loses without a word from the server, or by being silent for longer than it may, counts
+    for its message: else one that kills its session would do so for ever.
+    """
+    if isinstance(error, TransactionLeft):
+        return Verdict.LEFT
+    state = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
+    if state in _IN_THE_WAY or (state == _CANCELED and not handling):
+        return Verdict.AGAIN
+    if state.startswith(_AWAY) or (disconnected and not handling):
+        return Verdict.OUTAGE
+    return Verdict.MESSAGE
