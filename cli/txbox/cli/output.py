@@ -10,7 +10,7 @@ from rich.table import Table
 
 from txbox.cli.options import State
 
-__all__ = ["NotFound", "Unhealthy", "output_option", "say", "show", "show_one"]
+__all__ = ["NotFound", "Unhealthy", "is_json", "output_option", "say", "show", "show_all", "show_one"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,6 +40,12 @@ def output_option(command: F) -> F:
     )
 
 
+def is_json() -> bool:
+    """Return whether data goes to a program."""
+    state = click.get_current_context().find_object(State)
+    return state is not None and state.output == "json"
+
+
 def say(text: str) -> None:
     """Tell people something: on stderr, and not with -q."""
     state = click.get_current_context().find_object(State)
@@ -63,6 +69,17 @@ def show(rows: Sequence[Mapping[str, Any]], *, columns: Iterable[str] = ()) -> N
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in names))
     _console(state).print(table)
+
+
+def show_all(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Print several kinds of records: a table each, or one JSON object of arrays by name."""
+    state = click.get_current_context().find_object(State) or State()
+    if state.output == "json":
+        click.echo(_json(tables))
+        return
+    for n, (name, rows) in enumerate((name, rows) for name, rows in tables.items() if rows):
+        click.echo(f"\n{name}" if n else name)
+        show(rows)
 
 
 def show_one(record: Mapping[str, Any]) -> None:
@@ -100,4 +117,9 @@ def _cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return str(value)
+            return _plain(str(value))
+
+
+def _plain(text: str) -> str:
+    """Return text that cannot steer a terminal: keys, types and payloads are whatever some producer put there."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -6,6 +6,7 @@ from txbox.daemon.failpoint import POINTS, failpoint
 from txbox.daemon.health import Check, Health, Report
 from txbox.daemon.http import Http, serving
 from txbox.daemon.kafka import Kafka, Meaning, admin_settings, consumer_settings, meaning, producer_settings
+from txbox.daemon.person import person
 from txbox.daemon.postgres import Database, Link, connect
 from txbox.daemon.stop import Stop
 
@@ -32,6 +33,7 @@ __all__ = [
     "consumer_settings",
     "failpoint",
     "meaning",
+    "person",
     "producer_settings",
     "serving",
 ]

@@ -1,14 +1,13 @@
 """What people may do about messages that are held: look at them, and wish. The leader acts on it, within a second."""
 
 from enum import StrEnum
-from getpass import getuser
-from socket import gethostname
 from typing import Any
 from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from txbox.daemon import person
 from txbox.schema import Statements
 
 __all__ = ["Wish", "listing", "wish"]
@@ -61,7 +60,7 @@ def wish(
         topic=topic,
         error=error,
         dry_run=dry_run,
-        who=f"{getuser()}@{gethostname()}",
+        who=person(),
         command=f"outbox {what}",
     )
 

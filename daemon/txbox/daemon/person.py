@@ -1,0 +1,16 @@
+"""Who gives a command, for the audit."""
+
+import os
+from getpass import getuser
+from socket import gethostname
+
+__all__ = ["person"]
+
+
+def person() -> str:
+    """Return user@host. A container may run under a number that has no name: then it is that number."""
+    try:
+        user = getuser()
+    except (KeyError, OSError):  # before Python 3.13 a KeyError
+        user = str(os.getuid())
+    return f"{user}@{gethostname()}"
