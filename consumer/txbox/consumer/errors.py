@@ -2,25 +2,36 @@
 
 ConsumerError
 ├── AsyncHandler        a handler is `async def`, or a generator
+├── BeingTried          a held message whose row somebody has locked
 ├── DuplicateHandler    two handlers for one type
+├── HeldByMany          a held message of several consumers: which one's?
+├── NotHeld             no such held message
 ├── Outage              everybody's messages fail: said by `--once`, which waits for nothing
 ├── Reject              raised by a handler: this message is dead at once
 ├── StatementLeft       a handler returned in the middle of a statement
 ├── TransactionControl  a handler tried to end the transaction, and was refused
-└── TransactionLeft     a handler ended the transaction all the same: the process stops
+├── TransactionLeft     a handler ended the transaction all the same: the process stops
+├── UnfitEdit           a held message would be none any more, or another one
+└── UnfitTemplate       a name for dead letter topics that would not do
 """
 
 from collections.abc import Sequence
+from uuid import UUID
 
 __all__ = [
     "AsyncHandler",
+    "BeingTried",
     "ConsumerError",
     "DuplicateHandler",
+    "HeldByMany",
+    "NotHeld",
     "Outage",
     "Reject",
     "StatementLeft",
     "TransactionControl",
     "TransactionLeft",
+    "UnfitEdit",
+    "UnfitTemplate",
 ]
 
 
@@ -88,3 +99,44 @@ class TransactionLeft(ConsumerError):
             "the transaction was ended from within a handler, past its guarded connection. One of these did it: "
             + ", ".join(self.ran)
         )
+
+
+class NotHeld(ConsumerError):
+    """The message had its effect, was discarded, or was never held."""
+
+    def __init__(self, message: UUID, consumer: str | None) -> None:
+        self.message = message
+        who = "no consumer holds" if consumer is None else f"consumer {consumer!r} does not hold"
+        super().__init__(f"{who} message {message}. What became of it: txbox inbox show {message}")
+
+
+class HeldByMany(ConsumerError):
+    """One message may be held by several consumers, each of which handles it for itself."""
+
+    def __init__(self, message: UUID, consumers: Sequence[str]) -> None:
+        self.message, self.consumers = message, tuple(consumers)
+        super().__init__(f"message {message} is held by {', '.join(consumers)}: give --consumer")
+
+
+class BeingTried(ConsumerError):
+    """Somebody holds the message's row: a handler runs, or another person changes it."""
+
+    def __init__(self, message: UUID, consumer: str) -> None:
+        self.message = message
+        super().__init__(f"message {message} of consumer {consumer!r} is being tried just now: try again")
+
+
+class UnfitEdit(ConsumerError):
+    """With this payload, or these headers, the message could not be handled. Nothing was changed."""
+
+    def __init__(self, message: UUID, why: str) -> None:
+        self.message, self.why = message, why
+        super().__init__(f"message {message} cannot be edited so: {why}")
+
+
+class UnfitTemplate(ConsumerError):
+    """No topic for dead letters can be made of it, or one that the consumer itself reads."""
+
+    def __init__(self, template: str, why: str) -> None:
+        self.template = template
+        super().__init__(f"{template!r} will not do for dead letters: {why}. Try {{topic}}.{{consumer}}.dlt")
