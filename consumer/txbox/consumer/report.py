@@ -9,10 +9,11 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from txbox.consumer.choosing import MOST_BEHIND, shown
 from txbox.daemon import Kafka, admin_settings
 from txbox.schema import Statements
 
-__all__ = ["lag", "show", "stats"]
+__all__ = ["blocked", "lag", "show", "standing", "stats"]
 
 _PATIENCE: Final = 10.0
 
@@ -27,6 +28,20 @@ def stats(conn: Connection[Any], schema: str = "txbox") -> list[Record]:
 def show(conn: Connection[Any], message_id: UUID, schema: str = "txbox") -> list[Record]:
     """Return what each consumer knows of a message; empty if none took it."""
     return _rows(conn, schema, "show", id=message_id)
+
+
+def standing(conn: Connection[Any], schema: str = "txbox") -> list[Record]:
+    """Return a record for each consumer: messages that wait, and are dead, and how many keys those block."""
+    return _rows(conn, schema, "standing")
+
+
+def blocked(conn: Connection[Any], schema: str = "txbox", *, limit: int = 100) -> list[Record]:
+    """Return the keys that a dead message blocks, the longest blocked first: which message, and how many are behind it.
+
+    Those behind are counted up to 1,000. Cheap, however much is held: the index of dead messages, and that of keys.
+    """
+    found = _rows(conn, schema, "blocked", limit=limit, most_behind=MOST_BEHIND)
+    return [{**record, "key": shown(record["key"])} for record in found]
 
 
 def lag(kafka: Kafka, consumer: str) -> list[Record]:

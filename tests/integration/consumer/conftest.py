@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.consumer.holding import Holding
 from txbox.consumer import Consumer
 from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
@@ -75,3 +76,9 @@ class Effects:
 @pytest.fixture
 def effects(conn: psycopg.Connection) -> Effects:
     return Effects(conn)
+
+
+@pytest.fixture
+def holding(conn: psycopg.Connection) -> Holding:
+    """Held messages, put there by hand."""
+    return Holding(conn)
