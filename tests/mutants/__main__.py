@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.mutants.consumer import CONSUMER
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
 from tests.mutants.partitions import PARTITIONS
@@ -31,7 +32,8 @@ def main(chosen: str) -> int:
             "PYTHONPATH": ":".join(str(copy / room) for room in ROOMS),  # before the tree that is installed
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        for mutant in (mutant for mutant in (*CURSOR, *HANDLED, *MUTANTS, *PARTITIONS) if chosen in mutant.name):
+        every = (*CONSUMER, *CURSOR, *HANDLED, *MUTANTS, *PARTITIONS)
+        for mutant in (mutant for mutant in every if chosen in mutant.name):
             began = time.monotonic()
             caught = is_caught(mutant, copy, env)
             print(f"{'caught' if caught else 'LIVES ':<7} {time.monotonic() - began:5.1f}s  {mutant.name}", flush=True)
