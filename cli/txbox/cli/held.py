@@ -24,6 +24,7 @@ from txbox.consumer.mending import SETTINGS, Outcome, Told
 from txbox.consumer.mending import discard as discard_messages
 from txbox.consumer.mending import retry as retry_messages
 from txbox.daemon import connect
+from txbox.outbox.envelope import unstorable
 
 F = TypeVar("F", bound=Callable[..., Any])
 #: retry or discard
@@ -62,6 +63,9 @@ def _choosing(command: F) -> F:
     def chosen(*args: Any, ids: tuple[UUID, ...] = (), state: str | None, **rest: Any) -> Any:
         given = {name: rest.pop(name) for name in ("consumer", "topic", "key", "type", "reason", "error")}
         ages = {name: rest.pop(name) for name in ("older_than", "newer_than")}
+        for name, text in given.items():
+            if name != "key" and unstorable(text or "-"):
+                raise click.BadParameter(f"{text!r} is no text", param_hint=f"--{name}")
         choice = Choice(ids=ids or None, state=State(state) if state else None, **given, **ages)
         return command(*args, choice=choice, **rest)
 
@@ -225,23 +229,24 @@ def _mend(values: Values, choice: Choice, dry_run: bool, rate: float | None, cha
         raise click.UsageError("which? give an ID, or --consumer, --state, --topic, --key, --type, --reason, --error")
     most = _BATCH if rate is None else max(1, min(_BATCH, round(rate / _STEPS)))
     database, began = values.database(), time.monotonic()
+    counts: Counter[Outcome] = Counter()
     told: list[Told] = []
     try:
         with connect(Connection, database, "held", SETTINGS) as conn:
             for batch in change(conn, choice, database.schema, most=most, dry_run=dry_run):
-                told += batch
+                counts.update(one.outcome for one in batch)
+                told += batch if is_json() else batch[: _READ - len(told)]
                 if rate and not dry_run:
-                    changed = sum(one.outcome is Outcome.DONE for one in told)
-                    time.sleep(pause(changed, rate, time.monotonic() - began))
+                    time.sleep(pause(counts[Outcome.DONE], rate, time.monotonic() - began))
     finally:
-        _report(told, f"would be {done}" if dry_run else done)
+        _report(told, counts, f"would be {done}" if dry_run else done)
     if not told:
         raise NotFound("no such message is held: txbox held list")
-    follows = [one for one in told if one.outcome is Outcome.FOLLOWS]
-    if len(follows) == len(told):
-        one = follows[0]
-        raise click.ClickException(f"message {one.id} follows another in its key, retry that one: {one.row['head']}")
-    if left := sum(one.outcome is Outcome.BUSY for one in told):
+    if counts[Outcome.FOLLOWS] == counts.total():
+        raise click.ClickException(
+            f"message {told[0].id} follows another in its key, retry that one: {told[0].row['head']}"
+        )
+    if left := counts[Outcome.BUSY]:
         raise click.ClickException(f"{left:,} messages are being tried just now, and were left: try again")
 
 
@@ -250,18 +255,12 @@ def pause(changed: int, rate: float, elapsed: float) -> float:
     return max(0.0, changed / rate - elapsed)
 
 
-def _report(told: Sequence[Told], done: str) -> None:
-    """Print what became of each message, and how many of them."""
-    words = {Outcome.DONE: done}
-    rows = [
-        {"consumer": one.consumer, "id": one.id, "outcome": words.get(one.outcome, str(one.outcome)), **one.row}
-        for one in told
-    ]
-    if is_json():
-        show_rows(rows)
-    elif rows:
-        show_rows(rows[:_READ], columns=("consumer", "id", "outcome", *_COLUMNS[2:]))
-        if len(rows) > _READ:
-            say(f"and {len(rows) - _READ:,} more: -o json has them all")
-    counts = Counter(row["outcome"] for row in rows)
-    say("; ".join(f"{count:,} {outcome}" for outcome, count in counts.items()) or "nothing was changed")
+def _report(told: Sequence[Told], counts: Counter[Outcome], done: str) -> None:
+    """Print what became of messages, and of how many."""
+    words = {outcome: str(outcome) for outcome in Outcome} | {Outcome.DONE: done}
+    rows = [{"consumer": one.consumer, "id": one.id, "outcome": words[one.outcome], **one.row} for one in told]
+    if rows or is_json():
+        show_rows(rows, columns=() if is_json() else ("consumer", "id", "outcome", *_COLUMNS[2:]))
+    if more := counts.total() - len(rows):
+        say(f"and {more:,} more: -o json has them all")
+    say("; ".join(f"{count:,} {words[outcome]}" for outcome, count in counts.items()) or "nothing was changed")

@@ -78,6 +78,16 @@ def test_a_retry_is_told_message_by_message_and_pressed_twice_finds_nothing_to_d
     assert len(holding.audit()) == 2
 
 
+def test_of_many_a_table_shows_the_first_and_json_all(run: Run, holding: Holding) -> None:
+    for n in range(150):
+        holding.dead(f"{n}".encode())
+    table = run("retry", "--state", "dead", "--dry-run")
+    assert (table.stdout.count("would be due now"), "and 50 more" in table.stderr) == (100, True)
+    assert "150 would be due now" in table.stderr
+    assert len(data(run("retry", "--state", "dead", "-o", "json"))) == 150
+    assert sorted(len(what["messages"]) for _, what in holding.audit()) == [50, 100]
+
+
 def test_a_follower_names_the_one_that_is_to_be_retried(run: Run, holding: Holding) -> None:
     head, follower = holding.dead(), holding.follower()
     refused = run("retry", follower)
@@ -144,6 +154,8 @@ def test_a_payload_is_edited_from_a_file_and_from_stdin(run: Run, holding: Holdi
         (["retry", uuid4()], 4),
         (["retry", "--consumer", "stock"], 4),
         (["discard", "--key", "a"], 4),
+        (["list", "--topic", "\udcff"], 2),
+        (["list", "--key", "\udcff"], 0),
         (["list"], 0),
         (["export"], 0),
     ],
