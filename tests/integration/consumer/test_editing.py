@@ -133,7 +133,7 @@ def test_an_edit_to_what_it_is_changes_nothing_and_neither_does_a_dry_run(conn: 
 
 def test_one_that_is_being_tried_is_left(conn: Conn, database: Database, holding: Holding) -> None:
     id_ = holding.head()
-    conn.execute("SET lock_timeout = '1ms'")
+    conn.execute("SET lock_timeout = '1s'")
     with psycopg.connect(database.url) as handler:
         handler.execute("SELECT FROM txbox.held_messages WHERE message_id = %s FOR UPDATE", (id_,))
         with pytest.raises(BeingTried, match="try again"):

@@ -114,7 +114,7 @@ def test_a_message_that_is_being_tried_is_left_and_told_and_nobody_waits_for_it(
     conn: Conn, database: Database, holding: Holding, change: Any
 ) -> None:
     ids = holding.dead(b"a"), holding.dead(b"b"), holding.dead(b"c")
-    conn.execute("SET lock_timeout = '1ms'")  # whoever waits is ended
+    conn.execute("SET lock_timeout = '1s'")  # whoever waits is ended
     with running(database, ids[1]):
         assert done(change(conn, Choice(state=State.DEAD))) == {
             ids[0]: Outcome.DONE,
