@@ -11,8 +11,6 @@ from tests.mutants.partitions import PARTITIONS
 from tests.mutants.table import MUTANTS, Mutant
 
 ROOT = Path(__file__).parent.parent.parent
-
-
 EVERY = [*CONSUMER, *CURSOR, *HANDLED, *MUTANTS, *PARTITIONS]
 
 

@@ -23,6 +23,7 @@ from txbox.consumer.errors import NotHeld
 from txbox.consumer.mending import SETTINGS, Outcome, Told
 from txbox.consumer.mending import discard as discard_messages
 from txbox.consumer.mending import retry as retry_messages
+from txbox.consumer.policy import Reason
 from txbox.daemon import connect
 from txbox.outbox.envelope import unstorable
 
@@ -76,7 +77,7 @@ def _choosing(command: F) -> F:
         click.option("--newer-than", metavar="DURATION", type=age, help="Those held for less than this."),
         click.option("--older-than", metavar="DURATION", type=age, help="Those held for longer than this."),
         click.option("--error", metavar="TEXT", help="Those whose error has this text."),
-        click.option("--reason", help="failed, follows; of dead ones attempts, rejected, unreadable, no_id."),
+        click.option("--reason", type=click.Choice([str(reason) for reason in Reason]), help="Those held for this."),
         click.option("--type", help="Those of this type."),
         click.option("--key", help="Those of this key, as it is listed."),
         click.option("--topic", help="Those of this topic."),

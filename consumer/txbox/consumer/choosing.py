@@ -56,7 +56,7 @@ class Choice:
     #: as `shown` writes it
     key: str | None = None
     type: str | None = None
-    #: attempts, rejected, unreadable, no_id; failed, follows
+    #: of `txbox.consumer.policy.Reason`
     reason: str | None = None
     #: a part of its text
     error: str | None = None
