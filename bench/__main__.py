@@ -23,6 +23,8 @@ def main(chosen: list[str]) -> int:
         "writers": writers.writers,
         "pruning": writers.pruning,
         "batches": consumer.batches,
+        "failing": consumer.failing,
+        "hop": consumer.hop,
     }
     figures: list[Figure] = []
     with stage() as on:

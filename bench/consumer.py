@@ -7,31 +7,31 @@ from typing import Final
 from bench.figures import Figure, alternate
 from bench.stage import Stage
 
-__all__ = ["batches"]
+__all__ = ["batches", "failing", "hop"]
 
 _HANDLED: Final = 30_000
 _ONE_BY_ONE: Final = 3_000
+#: of a thousand keys
+_BAD: Final = 10
+
+_names = count()
 
 
 def batches(on: Stage) -> list[Figure]:
-    """A handler a message: many messages in a transaction against one in each."""
-    topic, names = on.topic(), count()
-    on.conn.execute(
-        "CREATE TABLE effects (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, message_id uuid NOT NULL)"
-    )
-    on.fill(topic, _HANDLED)
-    on.work("relay", **on.where, name="bench-consume", messages=_HANDLED)
-    cpu: list[float] = []
+    """A handler a message: many messages in a transaction against one in each, and against no inbox at all."""
+    topic, cpu = _filled(on), list[float]()
 
     def run(messages: int, max_batch: int) -> float:
-        result = on.work(
-            "consume", **on.where, topic=topic, name=f"bench-{next(names)}", messages=messages, max_batch=max_batch
-        )
+        result = on.work("consume", **_where(on, topic), messages=messages, max_batch=max_batch)
         if max_batch > 1:
             cpu.append(result["cpu_us"])
         return result["per_second"]
 
+    def naive() -> float:
+        return on.work("consume_naively", **_where(on, topic), messages=_HANDLED)["per_second"]
+
     ratio, batched, single = alternate(lambda: run(_HANDLED, 2000), lambda: run(_ONE_BY_ONE, 1))
+    without, _, naively = alternate(lambda: run(_HANDLED, 2000), naive)
     return [
         Figure(what="consumer, in batches / one message a transaction", value=ratio, unit="x", goal=">= 4"),
         Figure(
@@ -41,5 +41,49 @@ def batches(on: Stage) -> list[Figure]:
             goal=">= 6000",
             detail={"one message a transaction, a second": statistics.median(single)},
         ),
+        Figure(
+            what="consumer / the same effects without an inbox",
+            value=without,
+            unit="x",
+            detail={"without an inbox, messages a second": statistics.median(naively)},
+        ),
         Figure(what="consumer, CPU a message", value=statistics.median(cpu), unit="us"),
     ]
+
+
+def failing(on: Stage) -> list[Figure]:
+    """What a key in a hundred that always fails costs the others."""
+    topic = _filled(on)
+    good = _HANDLED * (1000 - _BAD) // 1000
+
+    def run(bad_keys: int) -> float:
+        return on.work("consume", **_where(on, topic), messages=good, bad_keys=bad_keys)["per_second"]
+
+    ratio, *_ = alternate(lambda: run(_BAD), lambda: run(0), times=5)
+    return [Figure(what="consumer, 1 % of keys always failing / none", value=ratio, unit="x", goal=">= 0.9")]
+
+
+def hop(on: Stage) -> list[Figure]:
+    """From a message's being produced to its effect, one at a time."""
+    topic = _filled(on, messages=1)
+    result = on.work("hop", **_where(on, topic), messages=200)
+    return [
+        Figure(what="consumer, produced to handled when idle, p50", value=result["p50_ms"], unit="ms", goal="<= 15"),
+        Figure(what="consumer, produced to handled when idle, p99", value=result["p99_ms"], unit="ms"),
+    ]
+
+
+def _filled(on: Stage, messages: int = _HANDLED) -> str:
+    """Return a topic with so many messages, of a thousand keys."""
+    topic = on.topic()
+    on.conn.execute(
+        "CREATE TABLE IF NOT EXISTS effects "
+        "(n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, message_id uuid NOT NULL)"
+    )
+    on.fill(topic, messages)
+    on.work("relay", **on.where, name=f"fill-{next(_names)}", messages=messages)
+    return topic
+
+
+def _where(on: Stage, topic: str) -> dict[str, str]:
+    return {**on.where, "topic": topic, "name": f"bench-{next(_names)}"}

@@ -1,36 +1,19 @@
 """What is measured, each in a process of its own: `python -m bench.work NAME key=value ...` prints one JSON object."""
 
 import json
-import resource
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
-import psycopg
 from confluent_kafka import KafkaError, Message, Producer
 
-from txbox.consumer import Consumer, ConsumerConfig, Received, Runner
+from bench.handle import consume, consume_naively, hop
+from bench.measure import Result, measured
 from txbox.daemon import Database, Kafka, Stop, producer_settings
 from txbox.outbox.envelope import record_headers
 from txbox.relay import Relay, RelayConfig
 
-__all__ = ["consume", "idle", "latency", "raw_producer", "relay"]
-
-Result = dict[str, float]
-
-
-@contextmanager
-def measured(messages: int, result: Result) -> Iterator[None]:
-    """Fill `result` with messages a second, and CPU microseconds of this process a message."""
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    yield
-    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    result |= {"per_second": messages / seconds, "cpu_us": cpu / messages * 1e6, "seconds": seconds}
-    result |= {"max_rss_mb": after.ru_maxrss / 1024}  # Linux counts kilobytes
+__all__ = ["idle", "latency", "raw_producer", "relay"]
 
 
 def relay(*, database_url: str, bootstrap_servers: str, name: str, messages: str) -> Result:
@@ -108,37 +91,8 @@ def raw_producer(*, bootstrap_servers: str, topic: str, messages: str, size: str
     return result
 
 
-def consume(
-    *, database_url: str, bootstrap_servers: str, topic: str, name: str, messages: str, max_batch: str
-) -> Result:
-    """Handle `messages` messages with one INSERT each, from the assignment of the partitions to the last commit."""
-    result: Result = {}
-    consumer, count, limit = Consumer(name, topics=[topic]), 0, int(messages)
-    runner = Runner(
-        consumer,
-        Database(url=database_url),
-        Kafka(bootstrap_servers=bootstrap_servers),
-        ConsumerConfig(max_batch=int(max_batch)),
-    )
-    timer = measured(limit, result)
-
-    @consumer.handler()
-    def effect(conn: psycopg.Connection[Any], message: Received) -> None:
-        nonlocal count
-        if count == 0:
-            timer.__enter__()
-        conn.execute("INSERT INTO effects (message_id) VALUES (%s)", (message.id,))
-        count += 1
-        if count == limit:
-            timer.__exit__(None, None, None)
-            runner.stop()
-
-    runner.run()
-    return result
-
-
 _WORK: dict[str, Callable[..., Result]] = {
-    work.__name__: work for work in (relay, latency, idle, raw_producer, consume)
+    work.__name__: work for work in (relay, latency, idle, raw_producer, consume, consume_naively, hop)
 }
 
 if __name__ == "__main__":
