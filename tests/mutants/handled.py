@@ -103,8 +103,8 @@ HANDLED = (
     Mutant(
         "deferred constraints are silent until COMMIT",
         "consumer/txbox/consumer/handling.py",
-        'self._conn.execute("SET CONSTRAINTS ALL IMMEDIATE")',
-        "pass",
+        "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_constraints;",
+        "ROLLBACK TO txbox_constraints;",
         f"{_FAILING} -k deferred",
     ),
     Mutant(

@@ -1,8 +1,10 @@
 """Handlers are run in a transaction that they cannot end, and each answers for what it left of it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Final
 
+import psycopg
 from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
@@ -14,6 +16,14 @@ from txbox.outbox import TransactionFailed
 __all__ = ["Handlers"]
 
 
+#: In one round trip. Deferred constraints speak; going back undoes their having spoken, and the mode too. Then the
+#: message's savepoint ends, and the next one's begins.
+_SPEAK: Final = """\
+SAVEPOINT txbox_constraints; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_constraints;
+RELEASE txbox_message; SAVEPOINT txbox_message
+"""
+
+
 class Handlers:
     """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
 
@@ -23,6 +33,8 @@ class Handlers:
         self.at: Run | None = None
         #: names of those that ran since the last `guarding` began, in order
         self._ran: list[str] = []
+        #: whether there is a savepoint to go back to
+        self._marked = False
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -33,6 +45,7 @@ class Handlers:
         """
         self.at = None
         self._ran.clear()
+        self._marked = False
         try:
             with self._conn.transaction(), self._conn.guarding():
                 yield
@@ -70,16 +83,20 @@ class Handlers:
 
         Deferred constraints speak at once, as at COMMIT; and no later than that, for the messages that follow.
         """
+        if not self._marked:
+            self._conn.execute("SAVEPOINT txbox_message")
+            self._marked = True
         try:
-            with self._conn.transaction():
-                self.run(step)
-                self.at = step
-                with self._conn.transaction(force_rollback=True):  # which undoes SET CONSTRAINTS too
-                    self._conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            self.run(step)
+            self.at = step
+            self._conn.execute(_SPEAK)
             self.at = None
         except TransactionLeft:
             raise
         except Exception as error:
+            if not self._conn.closed:
+                with suppress(psycopg.Error):
+                    self._conn.execute("ROLLBACK TO txbox_message")
             self._raise_if_left(error)
             raise
 

@@ -32,27 +32,28 @@ class Streak:
     """
 
     def __init__(self) -> None:
-        self._last: deque[tuple[object, bool]] = deque(maxlen=_WINDOW)
+        self._last: deque[tuple[object, bool]] = deque()
+        self._failures = 0
         #: those that failed since all was well
         self.failed: list[UUID] = []
 
     def note(self, key: object, message: UUID, *, ok: bool) -> None:
         """Note how a message fared. One without a key is given one of its own."""
         self._last.append((key, ok))
+        self._failures += not ok
+        if len(self._last) > _WINDOW:
+            self._failures -= not self._last.popleft()[1]
         if not ok:
             self.failed.append(message)
-        elif 2 * self._failures() <= len(self._last):
+        elif self.failed and 2 * self._failures <= len(self._last):
             self.failed.clear()
 
     @property
     def is_outage(self) -> bool:
         """Whether so many failed that no one message can be to blame."""
-        failures = self._failures()
-        keys = {key for key, ok in self._last if not ok}
-        return failures >= _LEAST and 2 * failures > len(self._last) and len(keys) >= _KEYS
-
-    def _failures(self) -> int:
-        return sum(not ok for _, ok in self._last)
+        if self._failures < _LEAST or 2 * self._failures <= len(self._last):
+            return False
+        return len({key for key, ok in self._last if not ok}) >= _KEYS
 
 
 @dataclass(slots=True)
