@@ -273,6 +273,12 @@ _TABLE: Final = (
         type=_number,
     ),
     Setting(
+        key="consumer.dead_letter_topic",
+        flag="--dead-letter-topic",
+        default=None,
+        help="Where copies of dead messages go, e.g. {topic}.{consumer}.dlt; none by default.",
+    ),
+    Setting(
         key="consumer.session_timeout",
         flag="--session-timeout",
         default=_seconds.show(_consumer.session_timeout),

@@ -23,6 +23,8 @@ class ConsumerConfig:
     #: held messages of one key, and in all; when as many are held, partitions are paused until there are fewer
     max_held_key: int = 10_000
     max_held: int = 1_000_000
+    #: where copies of dead messages go, through the outbox of the consumer's own database: {topic}.{consumer}.dlt
+    dead_letter_topic: str | None = None
     #: how long Kafka waits for a sign of life before it gives the partitions to others
     session_timeout: float = 10.0
     #: a name that stays over restarts, so that a restart needs no rebalance

@@ -29,7 +29,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,7 +41,7 @@ from txbox.consumer.received import Record
 from txbox.outbox import Message, Outbox
 from txbox.outbox.envelope import CONTENT_TYPE, DEFAULT_CONTENT_TYPE, ID, REPLY_TO, TYPE, unstorable
 
-__all__ = ["DEFAULT_TEMPLATE", "Death", "check", "copy", "dead_letter", "exception_name", "topic_of"]
+__all__ = ["DEFAULT_TEMPLATE", "DeadLetters", "Death", "check", "copy", "dead_letter", "exception_name", "topic_of"]
 
 DEFAULT_TEMPLATE: Final = "{topic}.{consumer}.dlt"
 
@@ -84,6 +84,41 @@ def copy(conn: Connection[Any], outbox: Outbox, record: Record, death: Death, te
     No record is refused, whatever it holds. Raises psycopg.Error, and NotInTransaction outside of one.
     """
     return outbox.add(conn, dead_letter(record, death, template))
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Where one consumer's copies go."""
+
+    outbox: Outbox
+    consumer: str
+    template: str
+
+    def write(
+        self,
+        conn: Connection[Any],
+        record: Record,
+        message_id: UUID,
+        *,
+        reason: str,
+        told: str | None,
+        error: BaseException | None,
+        attempts: int,
+        first_failed_at: datetime | None = None,
+    ) -> None:
+        """Write the copy of a message that is dead from now on, in the transaction that is open."""
+        now = datetime.now(UTC)
+        death = Death(
+            message_id=message_id,
+            consumer=self.consumer,
+            reason=reason,
+            error=told,
+            exception=None if error is None else exception_name(error),
+            attempts=attempts,
+            first_failed_at=first_failed_at or now,
+            last_failed_at=now,
+        )
+        copy(conn, self.outbox, record, death, self.template)
 
 
 def check(template: str, consumer: str, topics: Iterable[str]) -> None:

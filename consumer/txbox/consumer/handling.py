@@ -1,5 +1,6 @@
 """Handlers are run in a transaction that they cannot end, and each answers for what it left of it."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -16,6 +17,8 @@ from txbox.outbox import TransactionFailed
 __all__ = ["Handlers"]
 
 
+#: Seconds. A handler that takes longer may have been silent for as long as a session may be.
+_LONG: Final = 0.5
 #: In one round trip. Deferred constraints speak; going back undoes their having spoken, and the mode too. Then the
 #: message's savepoint ends, and the next one's begins.
 _SPEAK: Final = """\
@@ -62,11 +65,14 @@ class Handlers:
         """
         self.at = step
         self._ran.append(name_of(step.handling.handler))
+        began = time.monotonic()
         try:
             step.handling.handler(self._conn, step.message)
         except Rollback as error:
             # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
             raise TransactionControl("psycopg.Rollback") from error
+        if time.monotonic() - began > _LONG:
+            self._conn.execute("SELECT 1")  # or a session that was ended meanwhile would be blamed on the next message
         match self._conn.info.transaction_status:
             case TransactionStatus.INTRANS:
                 self.at = None

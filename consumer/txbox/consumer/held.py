@@ -15,6 +15,7 @@ import orjson
 from psycopg import Connection
 from psycopg.rows import class_row, scalar_row, tuple_row
 
+from txbox.consumer.dead_letters import DeadLetters
 from txbox.consumer.outcomes import explain
 from txbox.consumer.policy import Dead, Fate, Reason, Then, Waiting
 from txbox.consumer.received import Received, Record, Unreadable, read, written_at
@@ -56,6 +57,7 @@ class HeldRow:
     kafka_partition: int
     kafka_offset: int
     record_timestamp: datetime | None
+    first_failed_at: datetime
 
     @property
     def place(self) -> Place | None:
@@ -87,7 +89,11 @@ class HeldRow:
 class Held:
     """The held messages of one consumer, on one connection, in the caller's transaction."""
 
-    def __init__(self, conn: Connection[Any], schema: str, consumer_id: int) -> None:
+    def __init__(
+        self, conn: Connection[Any], schema: str, consumer_id: int, letters: DeadLetters | None = None
+    ) -> None:
+        """With `letters`, each message that becomes dead is copied to a topic for others to see."""
+        self._letters = letters
         self._statements = Statements(__package__, "held.sql", schema)
         self._conn = conn
         self._consumer_id = consumer_id
@@ -106,8 +112,10 @@ class Held:
 
     def hold(self, record: Record, message: Received, error: Exception, fate: Fate, *, then: Then) -> None:
         """Put aside a message whose handler failed for the first time."""
-        keyed = message.key is not None
-        self._insert([self._row(record, message.id, message.type, 1, explain(error), **_columns(fate, then, keyed))])
+        keyed, told = message.key is not None, explain(error)
+        self._insert([self._row(record, message.id, message.type, 1, told, **_columns(fate, then, keyed))])
+        if self._letters and isinstance(fate, Dead):
+            self._letters.write(self._conn, record, message.id, reason=fate.reason, told=told, error=error, attempts=1)
 
     def follow(self, messages: Iterable[tuple[Record, Received]]) -> None:
         """Put messages behind those of their key."""
@@ -117,7 +125,11 @@ class Held:
     def bury(self, messages: Iterable[Unreadable]) -> None:
         """Keep messages that can never be handled, all their bytes included. They are in nobody's way."""
         columns = {"state": "dead", "blocks": False, "delay": None}
-        self._insert([self._row(m.record, m.id, m.type, 0, m.error, reason=m.reason, **columns) for m in messages])
+        dead = list(messages)
+        self._insert([self._row(m.record, m.id, m.type, 0, m.error, reason=m.reason, **columns) for m in dead])
+        if self._letters:
+            for m in dead:
+                self._letters.write(self._conn, m.record, m.id, reason=m.reason, told=m.error, error=None, attempts=0)
 
     def due(self, most: int) -> list[UUID]:
         """Return messages whose time has come, the longest due first."""
@@ -169,6 +181,17 @@ class Held:
         columns = _columns(fate, then, keyed=row.key is not None)
         given = {"id": row.message_id, "error": _storable(text), **columns, **self._ours}
         self._conn.execute(self._statements["failed"], given)
+        if self._letters and isinstance(fate, Dead):
+            self._letters.write(
+                self._conn,
+                row.record,
+                row.message_id,
+                reason=fate.reason,
+                told=text,
+                error=None if isinstance(error, str) else error,
+                attempts=row.attempts + 1,
+                first_failed_at=row.first_failed_at,
+            )
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Give messages back an attempt that was not theirs to lose."""

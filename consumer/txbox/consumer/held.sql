@@ -79,7 +79,7 @@ LIMIT %(most)s;
 -- Rows as they are now, in order, each locked until the end of the transaction; those that somebody is at are passed over.
 SELECT
     message_id, state, blocks, attempts, coalesce(due_at <= clock_timestamp(), true) AS due, key, payload, headers, topic,
-    kafka_partition, kafka_offset, record_timestamp
+    kafka_partition, kafka_offset, record_timestamp, first_failed_at
 FROM {schema}.held_messages
 WHERE consumer_id = %(consumer)s AND message_id = ANY(%(ids)s)
 ORDER BY n

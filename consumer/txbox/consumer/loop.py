@@ -9,6 +9,7 @@ from txbox.consumer.batch import Batches, Bounds
 from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer, Run, plan, together
+from txbox.consumer.dead_letters import DeadLetters
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held, place_of
 from txbox.consumer.inbox import Inbox
@@ -20,6 +21,7 @@ from txbox.consumer.retries import Retries
 from txbox.consumer.troubles import Troubles
 from txbox.consumer.verdicts import Verdict
 from txbox.daemon import Backoff, Health, Stop
+from txbox.outbox import Outbox
 
 __all__ = ["Disconnected", "Loop", "Size", "alive"]
 
@@ -57,7 +59,9 @@ class Loop:
         self._consumer, self._broker, self._troubles = consumer, broker, troubles
         self._health, self._metrics, self._clock, self._config = health, metrics, clock, config
         inbox = Inbox(conn, schema, consumer.name)
-        self._held = Held(conn, schema, inbox.consumer_id)
+        template = config.dead_letter_topic
+        letters = DeadLetters(Outbox(schema=schema), consumer.name, template) if template else None
+        self._held = Held(conn, schema, inbox.consumer_id, letters)
         retry = Retry(attempts=config.attempts, first=config.backoff_first, cap=config.backoff_cap)
         seconds = _PATIENCE * config.transaction
         self._batches = Batches(

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer
+from txbox.consumer.dead_letters import check
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.loop import Disconnected, Loop, alive
 from txbox.consumer.metrics import ConsumerMetrics
@@ -40,8 +41,11 @@ class Runner:
         registry: CollectorRegistry | None = None,
         stop: Stop | None = None,
     ) -> None:
+        """Raises UnfitTemplate."""
         self._consumer, self._database, self._kafka = consumer, database, kafka
         self._config = config or ConsumerConfig()
+        if self._config.dead_letter_topic:
+            check(self._config.dead_letter_topic, consumer.name, consumer.topics)
         self.registry = registry or CollectorRegistry()
         self.health = Health("database", "kafka", "topics", "handlers", role="consumer")
         self._metrics = ConsumerMetrics(consumer.name, self.registry)

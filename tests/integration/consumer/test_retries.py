@@ -244,3 +244,77 @@ def test_messages_without_a_handler_any_more_are_kept(
     with run(attempts=4):
         eventually(lambda: rows(conn)[0][1] == "dead")
     assert "NoHandler" in str(conn.execute("SELECT error FROM txbox.held_messages").fetchone())
+
+
+def test_each_message_that_becomes_dead_is_copied_once(
+    consumer: Consumer, run: Callable[..., Any], topics: Topics, topic: str, conn: Connection
+) -> None:
+    """By its first attempt, by its last, and as one that cannot be read; the outbox holds the copies."""
+
+    @consumer.handler("T", retry=Retry(attempts=2, first=0.01))
+    def handle(_: Connection, message: Received) -> None:
+        raise Reject("no") if message.key == "rejected" else ValueError
+
+    topics.put(topic, Raw.message(key=b"rejected"), Raw.message(key=b"tried"), Raw.message("T", b"{", b"unreadable"))
+    with run(dead_letter_topic="{topic}.dlt"):
+        eventually(lambda: [row[1] for row in rows(conn)] == ["dead"] * 3)
+    copies = conn.execute(
+        "SELECT topic, aggregateid, headers ->> 'txbox-reason' FROM txbox.outbox ORDER BY 2"
+    ).fetchall()
+    assert copies == [
+        (f"{topic}.dlt", "rejected", "rejected"),
+        (f"{topic}.dlt", "tried", "attempts"),
+        (f"{topic}.dlt", "unreadable", "unreadable"),
+    ]
+
+
+def test_a_handler_that_waits_for_itself_on_a_connection_of_its_own_is_ended_and_to_blame(
+    consumer: Consumer,
+    run: Callable[..., Any],
+    effects: Effects,
+    topics: Topics,
+    topic: str,
+    conn: Connection,
+    database: Database,
+) -> None:
+    """The batch holds a row's lock, the handler's own connection waits for it: PostgreSQL sees no deadlock there."""
+    conn.execute("CREATE TABLE stock (n int); INSERT INTO stock VALUES (0)")
+
+    @consumer.handler("T")
+    def handle(handlers: Connection, message: Received) -> None:
+        effects.add(handlers, message)
+        handlers.execute("UPDATE stock SET n = n + 1")
+        if message.key == "own":
+            with Connection.connect(database.url) as mine:
+                mine.execute("UPDATE stock SET n = n + 1")
+
+    topics.put(topic, *(Raw.message(key=key) for key in (b"a", b"own", b"b")))
+    # PostgreSQL ends the session of a handler that says nothing for handler_timeout and 5 s.
+    with run(handler_timeout=-4.0, attempts=2):
+        eventually(lambda: [(row[1], row[2]) for row in rows(conn)] == [("dead", "attempts")], within=40)
+        eventually(lambda: effects.count() == 2)
+
+
+def test_two_processes_that_deadlock_take_turns_and_lose_nothing(
+    consumer: Consumer, run: Callable[..., Any], database: Database, kafka: Kafka, topics: Topics, conn: Connection
+) -> None:
+    """Both change the same rows, in different orders: a deadlock counts for nobody."""
+    name = topics.make(".two", partitions=2)
+    consumer = Consumer(name, topics=[name])
+    conn.execute("CREATE TABLE stock (n int PRIMARY KEY, sold int NOT NULL DEFAULT 0)")
+    conn.execute("INSERT INTO stock (n) SELECT generate_series(0, 9)")
+    attempts: set[int] = set()
+
+    @consumer.handler("T")
+    def sell(handlers: Connection, message: Received) -> None:
+        attempts.add(message.attempt)
+        n = message.offset % 10 if message.partition else 9 - message.offset % 10
+        handlers.execute("UPDATE stock SET sold = sold + 1 WHERE n = %s", (n,))
+
+    topics.put(name, *(Raw.message(partition=n % 2, key=str(n).encode()) for n in range(1000)))
+    config = replace(CONFIG, max_batch=10)
+    first, second = (Runner(consumer, database, kafka, config) for _ in range(2))
+    with running(first), running(second):
+        eventually(lambda: conn.execute("SELECT sum(sold) FROM stock").fetchone() == (1000,), within=60)
+    assert rows(conn) == []
+    assert attempts == {1}
