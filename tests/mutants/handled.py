@@ -144,6 +144,13 @@ HANDLED = (
         f"{_FAILING} -k too_long",
     ),
     Mutant(
+        "the ids of held messages are pruned",
+        "consumer/txbox/consumer/prune.sql",
+        "        AND NOT EXISTS (",
+        "        AND true OR NOT EXISTS (",
+        "tests/integration/consumer/test_prune.py",
+    ),
+    Mutant(
         "a row is run and stays",
         _RETRIES,
         "                if ended:\n                    self._held.done([row.message_id])\n",
