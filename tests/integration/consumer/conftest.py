@@ -6,6 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.consumer.group import Group
+from tests.integration.topics import Topics
 from txbox.consumer import Consumer
 from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
@@ -14,7 +16,7 @@ from txbox.consumer.held import Held
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Outcome
 from txbox.consumer.received import Received, Record
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Kafka, connect
 
 #: puts one batch through a consumer's handlers
 Settle = Callable[..., Outcome]
@@ -75,3 +77,9 @@ class Effects:
 @pytest.fixture
 def effects(conn: psycopg.Connection) -> Effects:
     return Effects(conn)
+
+
+@pytest.fixture
+def group(database: Database, kafka: Kafka, topics: Topics) -> Group:
+    """Members that share a topic of six partitions."""
+    return Group(database.url, kafka, topics, topics.make(partitions=6))
