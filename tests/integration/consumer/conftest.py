@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from tests.integration.consumer.group import Group
+from tests.integration.relay.conftest import open_folder, primary
 from tests.integration.topics import Topics
 from txbox.consumer import Consumer
 from txbox.consumer.batch import Batches
@@ -17,6 +18,8 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Outcome
 from txbox.consumer.received import Received, Record
 from txbox.daemon import Database, Kafka, connect
+
+__all__ = ["open_folder", "primary"]
 
 #: puts one batch through a consumer's handlers
 Settle = Callable[..., Outcome]

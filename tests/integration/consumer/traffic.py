@@ -1,4 +1,4 @@
-"""Numbered messages of several keys on a topic, and the effects that they had: each once, in the order of their keys."""
+"""Numbered messages of several keys on a topic, and the effects that they had: each once, a key's in order."""
 
 import threading
 from collections import defaultdict
