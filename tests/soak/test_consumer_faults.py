@@ -10,6 +10,7 @@ from tests.integration.consumer.storm import storm
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Database, Kafka
+from txbox.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -41,3 +42,12 @@ def test_a_hundred_thousand_messages_that_come_again_have_no_effect(group: Group
         print(f"100,000 duplicates in {monotonic() - began:.1f} s")
         assert group.outcomes(again, "duplicate") == 100_000
     group.traffic.settled(group.effects)
+
+
+def test_a_broker_restarts_under_traffic(group: Group, sandbox: Sandbox) -> None:
+    with group.thread(), group.thread():
+        with group.traffic.flowing():
+            group.traffic.more(group.effects)
+            sandbox.kafka.restart(0)
+            group.traffic.more(group.effects)
+        group.settled()

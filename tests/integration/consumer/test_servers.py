@@ -8,7 +8,6 @@ from tests.integration.standby import anywhere, power_cut, standby
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Kafka
-from txbox.sandbox import Sandbox
 from txbox.sandbox.postgres import Postgres
 
 
@@ -27,15 +26,6 @@ def test_postgres_restarts_and_crashes_under_traffic(
                 group.traffic.more(group.effects)
                 end()
                 primary.start()
-            group.traffic.more(group.effects)
-        group.settled()
-
-
-def test_a_broker_restarts_under_traffic(group: Group, sandbox: Sandbox) -> None:
-    with group.thread(), group.thread():
-        with group.traffic.flowing():
-            group.traffic.more(group.effects)
-            sandbox.kafka.restart(0)
             group.traffic.more(group.effects)
         group.settled()
 

@@ -26,7 +26,7 @@ def thaw(member: Process) -> None:
     os.kill(member.popen.pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("point", ["consumer.handling", "consumer.handled", "consumer.committed"])
+@pytest.mark.parametrize("point", ["consumer.handled", "consumer.committed"])
 def test_a_frozen_owner_and_its_successor_both_write(group: Group, point: str) -> None:
     group.traffic.write(600)
     with group.process(failpoint=f"{point}:stop:2") as zombie:
@@ -45,10 +45,9 @@ def test_a_frozen_owner_and_its_successor_both_write(group: Group, point: str) -
 
 def test_ids_of_an_owner_that_stays_frozen_are_free_again_in_bounded_time(group: Group) -> None:
     group.traffic.write(600)
-    with group.process(failpoint="consumer.handled:stop:2", handler_timeout=5.0) as zombie:
+    with group.process(failpoint="consumer.handled:stop:2", handler_timeout=1.0) as zombie:
         frozen(zombie)
         with group.thread():
-            eventually(group.waiting, within=60)
             eventually(lambda: group.effects.count() >= 600, within=60)
             thaw(zombie)
             zombie.said("trying again")

@@ -15,7 +15,7 @@ from psycopg import Connection
 from tests.waiting import eventually
 from txbox.consumer import Received
 
-__all__ = ["Effects", "Traffic", "Verdict", "effect"]
+__all__ = ["Effects", "Traffic", "Verdict", "effect", "flaky"]
 
 #: key and number in it
 Numbered = tuple[str, int]
@@ -27,6 +27,13 @@ _AT_ONCE = 20
 def effect(conn: Connection[Any], message: Received) -> None:
     """Note that a numbered message had its effect; the handler of these tests."""
     conn.execute("INSERT INTO numbered (key, nth) VALUES (%s, %s)", (message.key, message.payload))
+
+
+def flaky(conn: Connection[Any], message: Received) -> None:
+    """Fail the first two times for one message in fifty of each key: it is held, and those behind it."""
+    effect(conn, message)
+    if message.attempt < 3 and isinstance(message.payload, int) and message.payload % 50 == 7:
+        raise ValueError("not yet")
 
 
 @dataclass(frozen=True, slots=True)
