@@ -4,7 +4,7 @@ import pytest
 
 from tests.integration.consumer.group import Group
 from tests.integration.consumer.traffic import Verdict
-from tests.integration.standby import anywhere, power_cut, standby
+from tests.integration.standby import anywhere, execute, power_cut, standby
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.daemon import Kafka
@@ -69,3 +69,19 @@ def test_failover_to_an_asynchronous_standby_loses_effects_until_their_messages_
             eventually(lambda: group.effects.count() >= wanted, within=60)
         found = Verdict.of(group.traffic.written, group.effects.all())
         assert (found.lost, found.repeated) == (frozenset(), frozenset())
+
+
+def test_a_crash_loses_no_effect_where_commits_are_asynchronous_by_default(
+    primary: Postgres, kafka: Kafka, topics: Topics, topic: str
+) -> None:
+    group = Group(primary.url, kafka, topics, topic)
+    off = ("ALTER SYSTEM SET synchronous_commit = off", "ALTER SYSTEM SET wal_writer_delay = '10s'")
+    execute(primary, *off, "SELECT pg_reload_conf()")
+    with group.thread():
+        with group.traffic.flowing():
+            for _ in range(2):
+                group.traffic.more(group.effects)
+                power_cut(primary)
+                primary.start()
+            group.traffic.more(group.effects)
+        group.settled()
