@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
+from tests.mutants.members import MEMBERS
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
+ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 
@@ -32,8 +34,7 @@ def main(chosen: str) -> int:
             "PYTHONPATH": ":".join(str(copy / room) for room in ROOMS),  # before the tree that is installed
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        every = (*CONSUMER, *CURSOR, *HANDLED, *MUTANTS, *PARTITIONS)
-        for mutant in (mutant for mutant in every if chosen in mutant.name):
+        for mutant in (mutant for mutant in ALL if chosen in mutant.name):
             began = time.monotonic()
             caught = is_caught(mutant, copy, env)
             print(f"{'caught' if caught else 'LIVES ':<7} {time.monotonic() - began:5.1f}s  {mutant.name}", flush=True)

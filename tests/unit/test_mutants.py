@@ -4,16 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.consumer import CONSUMER
-from tests.mutants.cursor import CURSOR
-from tests.mutants.handled import HANDLED
-from tests.mutants.partitions import PARTITIONS
-from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.__main__ import ALL
+from tests.mutants.table import Mutant
 
 ROOT = Path(__file__).parent.parent.parent
-EVERY = [*CONSUMER, *CURSOR, *HANDLED, *MUTANTS, *PARTITIONS]
 
 
-@pytest.mark.parametrize("mutant", EVERY, ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", ALL, ids=lambda mutant: mutant.name)
 def test_a_mutant_has_one_place(mutant: Mutant):
     assert (ROOT / mutant.file).read_text().count(mutant.old) == 1

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from confluent_kafka import Consumer as KafkaConsumer
@@ -26,6 +26,9 @@ _POLL_EVERY: Final = 0.5
 
 #: seconds to wait for a broker that was away
 _LOOK: Final = 1.0
+
+#: seconds after which offsets that Kafka has not confirmed are committed again
+_COMMIT_AGAIN: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -59,11 +62,14 @@ class Broker:
         self._ends: dict[tuple[str, int], int] = {}
         #: where what is settled ends, by partition
         self._settled: dict[tuple[str, int], int] = {}
+        #: of that, what Kafka has not confirmed: in a rebalance, or without its coordinator, it takes no offsets
+        self._unconfirmed: dict[tuple[str, int], int] = {}
+        self._commit_due = 0.0
         #: whether the group has given us what is ours, be it nothing
         self._joined = False
         self._paused = False
         self._polled = 0.0
-        ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error}
+        ours = {"queued.min.messages": _AHEAD, "error_cb": self._on_error, "on_commit": self._on_commit}
         self._kafka = KafkaConsumer({**ours, **settings}, logger=LOGGER)
         self._kafka.subscribe(list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
@@ -89,6 +95,8 @@ class Broker:
         self._raise_if_lost()
         if self._away:
             self._look_again()
+        elif self._unconfirmed and time.monotonic() >= self._commit_due:
+            self._commit()
         return records
 
     def waiting(self) -> Sequence[Record]:
@@ -96,8 +104,11 @@ class Broker:
         return tuple(self._waiting)
 
     def put_back(self, records: Sequence[Record]) -> None:
-        """Take records back, to be fetched again before all others, unless their partition is revoked meanwhile."""
-        self._waiting.extendleft(reversed(records))
+        """Take records back, to be fetched again before all others, unless their partition is revoked.
+
+        It may be revoked already: a fetch hands out what it has when that happens in the middle of it.
+        """
+        self._waiting.extendleft(r for r in reversed(records) if (r.topic, r.partition) in self._assigned)
 
     def wait(self, seconds: float, stopped: Callable[[float], bool]) -> None:
         """Let time pass as a member of the group: partitions are paused, heartbeats and rebalances go on.
@@ -110,14 +121,11 @@ class Broker:
 
     def done(self, records: Sequence[Record]) -> None:
         """Commit the offsets after these records, in the background: a crash before repeats, and the inbox knows."""
-        ends: dict[tuple[str, int], int] = {}
-        for record in records:
-            ends[record.topic, record.partition] = record.offset + 1
-        self._settled |= ends
-        offsets = [TopicPartition(*place, offset) for place, offset in ends.items() if place in self._assigned]
-        if offsets:
-            self._kafka.store_offsets(offsets=offsets)
-            self._kafka.commit(asynchronous=True)
+        ends = {(record.topic, record.partition): record.offset + 1 for record in records}
+        mine = {place: offset for place, offset in ends.items() if place in self._assigned}
+        self._settled |= mine
+        self._unconfirmed |= mine
+        self._commit()
 
     def caught_up(self) -> bool:
         """Return whether all that was there when the partitions were assigned has been fetched and settled."""
@@ -153,7 +161,7 @@ class Broker:
 
     def close(self) -> None:
         """Commit what is settled and leave the group."""
-        self._commit_settled()
+        self._commit_and_wait(self._unconfirmed)
         self._kafka.close()
 
     def _empty(self, position: TopicPartition) -> bool:
@@ -219,7 +227,7 @@ class Broker:
         _log.info("partitions assigned", extra={"partitions": _names(partitions)})
 
     def _on_revoke(self, _consumer: KafkaConsumer, partitions: list[TopicPartition]) -> None:
-        self._commit_settled()
+        self._commit_and_wait((partition.topic, partition.partition) for partition in partitions)
         self._drop(partitions)
         _log.info("partitions revoked", extra={"partitions": _names(partitions)})
 
@@ -233,16 +241,33 @@ class Broker:
         self._assigned -= gone
         self._ends = {place: end for place, end in self._ends.items() if place not in gone}
         self._settled = {place: end for place, end in self._settled.items() if place not in gone}
+        self._unconfirmed = {place: end for place, end in self._unconfirmed.items() if place not in gone}
         self._waiting = deque(r for r in self._waiting if (r.topic, r.partition) not in gone)
 
-    def _commit_settled(self) -> None:
-        """Commit what is stored, and wait for it: others are about to begin there."""
+    def _commit(self) -> None:
+        """Commit in the background what is not confirmed; `_on_commit` hears of it in a later poll."""
+        self._commit_due = time.monotonic() + _COMMIT_AGAIN
+        if offsets := [TopicPartition(*place, end) for place, end in self._unconfirmed.items()]:
+            self._kafka.commit(offsets=offsets, asynchronous=True)
+
+    def _commit_and_wait(self, places: Iterable[tuple[str, int]]) -> None:
+        """Commit what is not confirmed of these: others are about to begin there."""
+        offsets = [TopicPartition(*place, self._unconfirmed[place]) for place in places if place in self._unconfirmed]
         try:
-            self._kafka.commit(asynchronous=False)
+            if offsets:
+                self._kafka.commit(offsets=offsets, asynchronous=False)
         except KafkaException as exception:
             # Nothing is lost by it: whoever gets the partitions finds the ids in the inbox.
-            if exception.args[0].code() != KafkaError._NO_OFFSET:  # noqa: SLF001  # librdkafka's own codes begin with _
-                _log.info("offsets not committed", extra={"why": exception.args[0].str()})
+            _log.info("offsets not committed", extra={"why": exception.args[0].str()})
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        for partition in partitions:
+            place = (partition.topic, partition.partition)
+            why = error or partition.error
+            if why is not None:
+                _log.info("offsets not committed", extra={"why": why.str(), "partitions": _names([partition])})
+            elif self._unconfirmed.get(place) == partition.offset:
+                del self._unconfirmed[place]
 
     def _on_error(self, error: KafkaError) -> None:
         if meaning(error) is Meaning.FATAL:

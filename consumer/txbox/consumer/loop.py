@@ -134,7 +134,7 @@ class Loop:
                 self._broker.done(records[:taken])
                 self._broker.put_back(records[taken:])
                 self.progressed = True
-                self._size.learn(len(outcome.handled), self._clock() - began)
+                self._size.learn(taken, self._clock() - began)
                 troubles.committed(outcome)
                 self._tell(outcome)
             case Stopped():
@@ -289,7 +289,7 @@ class Size:
         return max(1, min(self._most, round(self._seconds / self._each)))
 
     def learn(self, messages: int, seconds: float) -> None:
-        """Take into account how long so many handlers took. Few say little: they mostly pay for the transaction."""
+        """Take into account how long so many messages took, duplicates too. Of few the transaction takes most."""
         if messages:
             weight = 0.3 * min(1.0, messages / self.messages)
             self._each += weight * (max(seconds / messages, 1e-6) - self._each)

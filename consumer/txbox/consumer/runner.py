@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import closing
+from typing import Final
 
 import psycopg
 from confluent_kafka import KafkaException
@@ -21,6 +22,11 @@ from txbox.daemon.kafka import is_misconfigured, told
 from txbox.schema import require
 
 __all__ = ["Runner"]
+
+#: Offsets are committed after COMMIT: what it acknowledged must survive a crash, or its messages are lost.
+_ON_DISK: Final = """
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -120,6 +126,7 @@ class Runner:
         silent = str(int((self._config.handler_timeout + 5) * 1000))
         settings = {"idle_in_transaction_session_timeout": silent, "default_transaction_isolation": "read committed"}
         conn = connect(GuardedConnection, self._database, f"consumer {self._consumer.name}", settings)
+        conn.execute(_ON_DISK)
         conn.patience = max(conn.patience, self._config.handler_timeout + 5)  # a handler may set its own limits
         return conn
 

@@ -105,20 +105,30 @@ def consumer_settings(
 ) -> dict[str, Any]:
     """Return the settings of a consumer that commits offsets only when told. Raises RefusedSetting."""
     settings = {
-        "partition.assignment.strategy": "cooperative-sticky",
         # A topic that is made after the consumer was started is found in seconds, not in five minutes.
         "topic.metadata.refresh.interval.ms": 5000,
         # A long poll answers at once when there is something; the default of 500 ms holds up nobody.
         "fetch.wait.max.ms": 500,
+        **_membership(kafka, session_timeout),
         **_clients(kafka),
         "group.id": group,
-        "session.timeout.ms": int(session_timeout * 1000),
-        "heartbeat.interval.ms": max(int(session_timeout * 1000) // 4, 100),
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
     }
     return settings | ({"group.instance.id": instance_id} if instance_id else {})
+
+
+def _membership(kafka: Kafka, session_timeout: float) -> dict[str, Any]:
+    """Return what a member says of itself, unless the brokers decide it: with KIP-848's protocol, which refuses it."""
+    if str(kafka.client.get("group.protocol", "")).lower() == "consumer":
+        return {}
+    timeout = int(session_timeout * 1000)
+    return {
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": timeout,
+        "heartbeat.interval.ms": max(timeout // 4, 100),
+    }
 
 
 def _clients(kafka: Kafka) -> dict[str, Any]:

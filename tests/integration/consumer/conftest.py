@@ -6,7 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.consumer.group import Group
 from tests.integration.consumer.holding import Holding
+from tests.integration.relay.conftest import open_folder, primary
+from tests.integration.topics import Topics
 from txbox.consumer import Consumer
 from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
@@ -15,7 +18,9 @@ from txbox.consumer.held import Held
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Outcome
 from txbox.consumer.received import Received, Record
-from txbox.daemon import Database, connect
+from txbox.daemon import Database, Kafka, connect
+
+__all__ = ["open_folder", "primary"]
 
 #: puts one batch through a consumer's handlers
 Settle = Callable[..., Outcome]
@@ -82,3 +87,9 @@ def effects(conn: psycopg.Connection) -> Effects:
 def holding(conn: psycopg.Connection) -> Holding:
     """Held messages, put there by hand."""
     return Holding(conn)
+
+
+@pytest.fixture
+def group(database: Database, kafka: Kafka, topics: Topics) -> Group:
+    """Members that share a topic of six partitions."""
+    return Group(database.url, kafka, topics, topics.make(partitions=6))

@@ -2,7 +2,7 @@
 
 import json
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from tests.integration.consumer.conftest import Settle
 from tests.unit.consumer.records import record
-from txbox.cli import main
+from txbox.cli.main import txbox
 from txbox.consumer import Consumer, Reject
 from txbox.consumer.prune import prune
 from txbox.consumer.received import read
@@ -27,7 +27,8 @@ def ages(conn: Connection[Any]) -> None:
     """Twenty thousand ids of two consumers, from 0 to 19 days old."""
     conn.execute("INSERT INTO txbox.consumers (name) VALUES ('a'), ('b')")
     conn.execute(
-        "INSERT INTO txbox.processed_messages (consumer_id, message_id, topic, kafka_partition, kafka_offset, processed_at)"
+        "INSERT INTO txbox.processed_messages "
+        "(consumer_id, message_id, topic, kafka_partition, kafka_offset, processed_at)"
         " SELECT c.id, gen_random_uuid(), 't', 0, n, now() - n % 20 * interval '1 day' - interval '1 hour'"
         " FROM generate_series(1, 10000) AS n CROSS JOIN txbox.consumers AS c"
     )
@@ -42,12 +43,8 @@ def test_ids_older_than_that_go_and_the_others_stay(conn: Connection[Any]) -> No
     assert len(told) == 4, "a transaction each"
     assert prune(conn, 10 * DAY) == 5_000
     assert prune(conn, 10 * DAY) == 0
-    assert conn.execute(
-        "SELECT count(*), max(now() - processed_at) < '10 days' FROM txbox.processed_messages"
-    ).fetchone() == (
-        10_000,
-        True,
-    )
+    left = "SELECT count(*), max(now() - processed_at) < '10 days' FROM txbox.processed_messages"
+    assert conn.execute(left).fetchone() == (10_000, True)
 
 
 def test_the_id_of_a_held_message_stays(consumer: Consumer, settle_batch: Settle, conn: Connection[Any]) -> None:
@@ -68,8 +65,7 @@ def test_the_id_of_a_held_message_stays(consumer: Consumer, settle_batch: Settle
 @pytest.mark.usefixtures("ages")
 def test_a_person_prunes(conn: Connection[Any], txbox_database: str) -> None:
     command = ["inbox", "prune", "--database-url", txbox_database, "--older-than", "15d", "-o", "json"]
-    done = CliRunner().invoke(main, [*command, "--dry-run"])
+    done = CliRunner().invoke(txbox, [*command, "--dry-run"])
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"would_prune": 5000})
-    done = CliRunner().invoke(main, command)
+    done = CliRunner().invoke(txbox, command)
     assert json.loads(done.stdout) == {"pruned": 5000}
-    assert uuid4() not in taken(conn)

@@ -63,6 +63,12 @@ def test_a_static_member_is_named_when_it_has_a_name() -> None:
     assert "group.instance.id" not in consumer(kafka())
 
 
+def test_what_brokers_decide_by_kip_848_is_left_to_them() -> None:
+    settings = consumer(kafka(group_protocol="consumer"), instance_id="one")
+    assert not settings.keys() & {"partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"}
+    Consumer({**settings, "log_level": 0}).close()
+
+
 def test_a_message_larger_than_what_may_be_under_way_is_taken_alone() -> None:
     small = producer_settings(kafka(), batch_size=1000, in_flight=1, in_flight_size=1000)
     Producer({**small, "log_level": 0}).produce("t", bytes(20_000_000))
