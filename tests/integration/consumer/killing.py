@@ -29,7 +29,7 @@ def kill_again_and_again(group: Group, *, times: int, seed: int) -> None:
             name = random.choice(names)
             group.traffic.more(group.effects, random.randrange(20, 100))
             running[name].kill()
-            point = f"{random.choice(_POINTS)}:kill:{random.randrange(1, 10)}"
+            point = f"{random.choice(_POINTS)}:kill:{random.randrange(1, 5)}"
             dying = start(name, point)
             assert dying.ended() == -9
             running[name] = start(name, None)
