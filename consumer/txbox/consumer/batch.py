@@ -91,7 +91,7 @@ class Batches:
                 self._put_aside(steps, run)
                 failpoint("consumer.handled")
         except Exception as error:  # a handler may raise anything; `judge` says what it means
-            return self._stopped(error)
+            return self._handlers.stopped(error)
         failpoint("consumer.committed")
         return run.outcome
 
@@ -179,14 +179,6 @@ class Batches:
         if outcome.taken < len(steps):
             # What was left for the next time is not taken; some of it may have come twice.
             self._inbox.release(run.new)
-
-    def _stopped(self, error: Exception) -> Stopped:
-        disconnected = self._conn.closed or self._conn.broken
-        at = self._handlers.at
-        verdict = judge(error, handling=at is not None, disconnected=disconnected)
-        if verdict is Verdict.LEFT:
-            raise error
-        return Stopped(error=error, verdict=verdict, at=at.message if at else None, disconnected=disconnected)
 
 
 def _taken(step: Run | Unreadable) -> Received | Unreadable:

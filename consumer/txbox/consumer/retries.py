@@ -122,7 +122,7 @@ class Retries:
                 if ended:
                     self._held.done([row.message_id])
         except Exception as error:  # a handler may raise anything; `judge` says what it means
-            stopped = self._stopped(error)
+            stopped = self._handlers.stopped(error)
             if stopped.verdict is Verdict.MESSAGE and not probing:
                 self._troubles.blamed[id_] = error  # at COMMIT, or with the connection: it is not run again at once
             return stopped
@@ -176,7 +176,7 @@ class Retries:
                 if done:
                     self._held.done(done)
         except Exception as error:  # as above
-            return self._stopped(error)
+            return self._handlers.stopped(error)
         return outcome
 
     def _try(self, row: HeldRow, outcome: Committed, *, apart: bool) -> bool:
@@ -231,11 +231,3 @@ class Retries:
     def _take_turn(self) -> None:
         if self._troubles.in_turn:
             self._inbox.take_turn()
-
-    def _stopped(self, error: Exception) -> Stopped:
-        at = self._handlers.at
-        lost = self._conn.closed or self._conn.broken
-        verdict = judge(error, handling=at is not None, disconnected=lost)
-        if verdict is Verdict.LEFT:
-            raise error
-        return Stopped(error=error, verdict=verdict, at=at.message if at else None, disconnected=lost)

@@ -180,6 +180,21 @@ def leave_a_stream(conn: Connection[Any], _: Received) -> None:
     next(_stream)
 
 
+def leave_a_block(conn: Connection[Any], _: Received) -> None:
+    _block.append(conn.transaction())
+    _block[-1].__enter__()
+
+
+def leave_a_block_and_raise(conn: Connection[Any], message: Received) -> None:
+    leave_a_block(conn, message)
+    raise ValueError
+
+
+def lose_the_session_without_a_word(conn: Connection[Any], _: Received) -> None:
+    with suppress(psycopg.Error):
+        conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 def leave_a_cursor_and_a_savepoint(conn: Connection[Any], _: Received) -> None:
     conn.execute("DECLARE mine CURSOR FOR SELECT generate_series(1, 1000)")
     conn.execute("FETCH mine")
@@ -187,6 +202,7 @@ def leave_a_cursor_and_a_savepoint(conn: Connection[Any], _: Received) -> None:
 
 
 _stream: Any = None
+_block: list[Any] = []
 
 
 @pytest.mark.parametrize("what", [swallow])
@@ -199,9 +215,16 @@ def test_what_a_handler_did_to_the_transaction_is_its_own_messages_failure(
     assert effects.count() == 2
 
 
-def test_a_statement_that_was_left_open_is_its_own_messages_failure(consumer: Consumer, settle_batch: Settle) -> None:
-    consumer.handler("Stream")(leave_a_stream)
-    outcome = settle_batch(record(), record("Stream", offset=77), record())
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    "what", [leave_a_stream, leave_a_block, leave_a_block_and_raise, lose_the_session_without_a_word]
+)
+def test_what_leaves_the_connection_beyond_use_is_its_own_messages_failure(
+    consumer: Consumer, settle_batch: Settle, what: Callable[..., None], apart: bool
+) -> None:
+    """Were it used again, all that follows would be in a transaction that nobody commits."""
+    consumer.handler("What")(what)
+    outcome = settle_batch(record(), record("What", offset=77), record(), apart=apart)
     assert isinstance(outcome, Stopped)
     assert outcome.at is not None
     assert (outcome.verdict, outcome.at.offset, outcome.disconnected) == (Verdict.MESSAGE, 77, True)
