@@ -80,6 +80,7 @@ class Batches:
         message that is to `blame`, which is held and does not run, and each other `apart`, so that those that fail are
         held too. What takes too long, or has no `room` to be held, is left for the next time: see `Committed.taken`.
         """
+        self._handlers.at = None
         try:
             with self._conn.transaction():
                 if in_turn:
@@ -163,6 +164,7 @@ class Batches:
             disconnected = self._conn.closed or self._conn.broken
             if not apart or disconnected or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
                 raise
+            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
             return error
         run.outcome.handled.append(Handled(step.message, self._clock() - began))
         self._beat()

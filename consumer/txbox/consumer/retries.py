@@ -213,6 +213,7 @@ class Retries:
             lost = self._conn.closed or self._conn.broken
             if not apart or lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
                 raise
+            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
             return error
         return None
 

@@ -267,3 +267,36 @@ def test_of_one_key_no_more_are_held_than_may_be(settle_batch: Settle, conn: Con
     assert isinstance(outcome, Committed)
     assert (outcome.taken, bool(outcome.full)) == (3, True)
     assert len(rows(conn)) == 3
+
+
+def test_what_goes_wrong_between_handlers_is_not_blamed_on_the_last_one(
+    consumer: Consumer, settle_batch: Settle, conn: Connection, guarded: Connection
+) -> None:
+    """It failed in the batch before, which was nobody's fault; now ids cannot be taken."""
+
+    @consumer.handler("InTheWay")
+    def in_the_way(*_: object) -> None:
+        raise psycopg.errors.DeadlockDetected
+
+    given = [record("InTheWay"), record()]
+    assert settle_batch(*given).verdict is Verdict.AGAIN  # type: ignore[union-attr]
+    guarded.execute("SET statement_timeout = 200")
+    with conn.transaction():
+        conn.execute("LOCK TABLE txbox.processed_messages IN ACCESS EXCLUSIVE MODE")
+        outcome = settle_batch(*given)
+    assert isinstance(outcome, Stopped)
+    assert (outcome.verdict, outcome.at) == (Verdict.AGAIN, None)
+
+
+def test_a_commit_that_fails_is_not_blamed_on_the_message_that_is_held_by_it(
+    settle_batch: Settle, conn: Connection
+) -> None:
+    conn.execute(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure'; END $$;"
+        "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON txbox.held_messages DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION no()"
+    )
+    outcome = settle_batch(*records("aB"), apart=True)
+    assert isinstance(outcome, Stopped)
+    assert (outcome.verdict, outcome.at) == (Verdict.AGAIN, None)
