@@ -145,6 +145,7 @@ class Batches:
             run.follow.append((step.record, step.message))
             run.outcome.follow.append(step.message)
             return
+        run.outcome.ran.append(step.message)
         if error is None:
             error = self._run(step, run, apart=apart)
         if error is not None:

@@ -86,11 +86,12 @@ class Troubles:
         """Learn from a batch that went through."""
         self.apart, self.most, self.again = False, None, 0
         self._repeats.clear()
-        for handled in outcome.handled:
-            self._note(handled.message.key, handled.message.id, ok=True)
-        for failed in outcome.failed:
-            self.blamed.pop(failed.message.id, None)
-            self._note(failed.message.key, failed.message.id, ok=False)
+        bad = {failed.message.id for failed in outcome.failed}
+        for message in outcome.ran:  # in that order: all that failed, last, would be an outage in any large batch
+            self._note(message.key, message.id, ok=message.id not in bad)
+        if self.blamed:
+            for id_ in (*bad, *(message.id for message in outcome.duplicates)):  # or others dealt with it meanwhile
+                self.blamed.pop(id_, None)
         if self.streak.is_outage:
             self.outage = Outage(explain(outcome.failed[-1].error) if outcome.failed else "")
 
