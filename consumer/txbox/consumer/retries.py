@@ -88,7 +88,8 @@ class Retries:
     def probe(self, nth: int) -> Outcome | None:
         """Try one message whether it is due or not, another each time; None if none waits. A failure is not noted."""
         ids = self._held.soonest(_MOST)
-        return self._try_head(ids[nth % len(ids)], probing=True) if ids else None
+        # One that somebody else is at tells nothing.
+        return self._try_head(ids[nth % len(ids)], probing=True) or Committed() if ids else None
 
     def _find(self) -> list[UUID]:
         began = self._clock()

@@ -91,7 +91,7 @@ def test_a_message_that_failed_is_held_and_the_others_run_apart_once(troubles: T
     bad, error = message(), ValueError()
     troubles.stopped(stopped(error, bad), [bad.id, uuid4()])
     assert (troubles.blamed, troubles.apart) == ({bad.id: error}, True)
-    troubles.committed(Committed(failed=[Failed(bad, error, Waiting(1.0), "hold")]))
+    troubles.committed(Committed(failed=[Failed(bad, error, Waiting(1.0), "hold")], ran=[bad]))
     assert (troubles.blamed, troubles.apart) == ({}, False)
 
 
@@ -155,6 +155,13 @@ def test_how_many_failed_of_the_last_is_asked_in_the_order_in_which_they_ran(
     assert len(outcome.failed) == bad
     troubles.committed(outcome)
     assert (troubles.outage is not None) is outage
+
+
+def test_messages_that_are_rejected_are_no_outage(troubles: Troubles) -> None:
+    for n in range(60):
+        one = Failed(message(str(n).encode()), Reject(""), Dead(Reason.REJECTED), "hold")
+        troubles.committed(Committed(failed=[one], ran=[one.message]))
+    assert troubles.outage is None
 
 
 def test_a_message_that_another_process_dealt_with_is_not_to_blame_any_more(troubles: Troubles) -> None:
