@@ -4,6 +4,7 @@ from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer
 from txbox.consumer.errors import (
     AsyncHandler,
+    BlockLeft,
     ConsumerError,
     DuplicateHandler,
     Outage,
@@ -18,6 +19,7 @@ from txbox.consumer.runner import Runner
 
 __all__ = [
     "AsyncHandler",
+    "BlockLeft",
     "Consumer",
     "ConsumerConfig",
     "ConsumerError",

@@ -11,7 +11,7 @@ from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.handling import Handlers
 from txbox.consumer.held import Held, Place, place_of
 from txbox.consumer.inbox import Inbox
-from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
+from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome
 from txbox.consumer.policy import Retry, Waiting, fate
 from txbox.consumer.received import Received, Record, Unreadable
 from txbox.consumer.verdicts import Verdict, judge
@@ -80,6 +80,7 @@ class Batches:
         message that is to `blame`, which is held and does not run, and each other `apart`, so that those that fail are
         held too. What takes too long, or has no `room` to be held, is left for the next time: see `Committed.taken`.
         """
+        self._handlers.at = None
         try:
             with self._conn.transaction():
                 if in_turn:
@@ -91,7 +92,7 @@ class Batches:
                 self._put_aside(steps, run)
                 failpoint("consumer.handled")
         except Exception as error:  # a handler may raise anything; `judge` says what it means
-            return self._stopped(error)
+            return self._handlers.stopped(error)
         failpoint("consumer.committed")
         return run.outcome
 
@@ -144,6 +145,7 @@ class Batches:
             run.follow.append((step.record, step.message))
             run.outcome.follow.append(step.message)
             return
+        run.outcome.ran.append(step.message)
         if error is None:
             error = self._run(step, run, apart=apart)
         if error is not None:
@@ -163,6 +165,7 @@ class Batches:
             disconnected = self._conn.closed or self._conn.broken
             if not apart or disconnected or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
                 raise
+            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
             return error
         run.outcome.handled.append(Handled(step.message, self._clock() - began))
         self._beat()
@@ -179,14 +182,6 @@ class Batches:
         if outcome.taken < len(steps):
             # What was left for the next time is not taken; some of it may have come twice.
             self._inbox.release(run.new)
-
-    def _stopped(self, error: Exception) -> Stopped:
-        disconnected = self._conn.closed or self._conn.broken
-        at = self._handlers.at
-        verdict = judge(error, handling=at is not None, disconnected=disconnected)
-        if verdict is Verdict.LEFT:
-            raise error
-        return Stopped(error=error, verdict=verdict, at=at.message if at else None, disconnected=disconnected)
 
 
 def _taken(step: Run | Unreadable) -> Received | Unreadable:

@@ -24,6 +24,9 @@ _AHEAD: Final = 20_000
 #: seconds between polls, while there are records that were put back
 _POLL_EVERY: Final = 0.5
 
+#: seconds that partitions which were paused have to send something
+_GATHER: Final = 0.25
+
 #: seconds to wait for a broker that was away
 _LOOK: Final = 1.0
 
@@ -86,21 +89,16 @@ class Broker:
             if time.monotonic() - self._polled > _POLL_EVERY:
                 self._poll()
             return [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-        self._resume()
-        self._polled = time.monotonic()
-        # A wait for one, then whatever is there: `consume(n, timeout)` would wait for all n.
-        first = self._kafka.poll(_PATIENCE)
-        messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
-        records = self._records(messages)
-        self._raise_if_lost()
-        if self._away:
-            self._look_again()
-        elif self._unconfirmed and time.monotonic() >= self._commit_due:
-            self._commit()
-        return records
+        return self._next(most, _PATIENCE)
+
+    def gather(self, most: int) -> None:
+        """Take up to `most` more records in, behind those that wait. Raises BrokerLost."""
+        records = self._next(most, _GATHER)
+        # A rebalance in there dropped what waited; what was fetched just before it would pass the others of its key.
+        self._waiting.extend(r for r in records if (r.topic, r.partition) in self._assigned)
 
     def waiting(self) -> Sequence[Record]:
-        """Return what was put back, in order, and leave it there."""
+        """Return what was put back or gathered, in order, and leave it there."""
         return tuple(self._waiting)
 
     def put_back(self, records: Sequence[Record]) -> None:
@@ -163,6 +161,20 @@ class Broker:
         """Commit what is settled and leave the group."""
         self._commit_and_wait(self._unconfirmed)
         self._kafka.close()
+
+    def _next(self, most: int, patience: float) -> list[Record]:
+        self._resume()
+        self._polled = time.monotonic()
+        # A wait for one, then whatever is there: `consume(n, timeout)` would wait for all n.
+        first = self._kafka.poll(patience)
+        messages = [] if first is None else [first, *(self._kafka.consume(most - 1, 0) if most > 1 else ())]
+        records = self._records(messages)
+        self._raise_if_lost()
+        if self._away:
+            self._look_again()
+        elif self._unconfirmed and time.monotonic() >= self._commit_due:
+            self._commit()
+        return records
 
     def _empty(self, position: TopicPartition) -> bool:
         """Return whether nothing is left in a partition between the committed offset and the end it had."""

@@ -3,6 +3,7 @@
 ConsumerError
 ├── AsyncHandler        a handler is `async def`, or a generator
 ├── BeingTried          a held message whose row somebody has locked
+├── BlockLeft           a handler returned inside a block of conn.transaction()
 ├── DuplicateHandler    two handlers for one type
 ├── HeldByMany          a held message of several consumers: which one's?
 ├── NotHeld             no such held message
@@ -21,6 +22,7 @@ from uuid import UUID
 __all__ = [
     "AsyncHandler",
     "BeingTried",
+    "BlockLeft",
     "ConsumerError",
     "DuplicateHandler",
     "HeldByMany",
@@ -46,6 +48,15 @@ class AsyncHandler(ConsumerError):
         super().__init__(
             f"handler {name} is async or a generator, it would never be run: write it as a plain "
             "`def handler(conn, message)` that returns"
+        )
+
+
+class BlockLeft(ConsumerError):
+    """A handler did not leave a block of `conn.transaction()`: nothing on the connection can be ended any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the handler returned inside a block of conn.transaction(): leave it before, by `with conn.transaction():`"
         )
 
 

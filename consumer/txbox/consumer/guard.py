@@ -116,6 +116,19 @@ class GuardedConnection(Link[Any]):
         super().__init__(*args, **kwargs)
         self.cursor_factory = _GuardedCursor
 
+    @property
+    def depth(self) -> int:
+        """How many blocks of `transaction()` are open."""
+        return self._num_transactions
+
+    def abandon(self, depth: int) -> None:
+        """Close, because of a block that was not left; those around it, `depth` of them, end as usual.
+
+        With the block still counted psycopg would end none of them, the outermost included: no COMMIT would ever come.
+        """
+        self._num_transactions = depth
+        self.pgconn.finish()
+
     @contextmanager
     def guarding(self) -> Iterator[Self]:
         """Refuse what would end the transaction for as long as the block lasts."""

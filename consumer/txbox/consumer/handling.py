@@ -10,8 +10,10 @@ from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.consumer import Run, name_of
-from txbox.consumer.errors import StatementLeft, TransactionControl, TransactionLeft
+from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
+from txbox.consumer.outcomes import Stopped
+from txbox.consumer.verdicts import Verdict, judge
 from txbox.outbox import TransactionFailed
 
 __all__ = ["Handlers"]
@@ -66,11 +68,18 @@ class Handlers:
         self.at = step
         self._ran.append(name_of(step.handling.handler))
         began = time.monotonic()
+        depth = self._conn.depth
         try:
             step.handling.handler(self._conn, step.message)
         except Rollback as error:
             # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
             raise TransactionControl("psycopg.Rollback") from error
+        finally:
+            is_left = self._conn.depth != depth
+            if is_left:
+                self._conn.abandon(depth)
+        if is_left:
+            raise BlockLeft
         if time.monotonic() - began > _LONG:
             self._conn.execute("SELECT 1")  # or a session that was ended meanwhile would be blamed on the next message
         match self._conn.info.transaction_status:
@@ -81,6 +90,8 @@ class Handlers:
             case TransactionStatus.ACTIVE:
                 self._conn.pgconn.finish()  # nothing else can be said on it, not even a ROLLBACK
                 raise StatementLeft
+            case TransactionStatus.UNKNOWN:
+                raise psycopg.OperationalError("the connection was lost, which the handler passed over")
             case _:
                 raise TransactionLeft(self._ran)
 
@@ -110,3 +121,17 @@ class Handlers:
         """Raise if a savepoint was not there to be left or rolled back to: what else would succeed."""
         if not self._conn.closed and self._conn.info.transaction_status is not TransactionStatus.INTRANS:
             raise TransactionLeft(self._ran) from error
+
+    def stopped(self, error: Exception) -> Stopped:
+        """Return what an error means that a transaction ended with. Raises TransactionLeft.
+
+        The connection is idle or closed then: in a transaction that was left open the next batch would never commit.
+        """
+        if not self._conn.closed and self._conn.info.transaction_status is not TransactionStatus.IDLE:
+            self._conn.pgconn.finish()
+        disconnected = self._conn.closed or self._conn.broken
+        verdict = judge(error, handling=self.at is not None, disconnected=disconnected)
+        if verdict is Verdict.LEFT:
+            raise error
+        at = self.at.message if self.at else None
+        return Stopped(error=error, verdict=verdict, at=at, disconnected=disconnected)

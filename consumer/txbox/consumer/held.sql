@@ -101,10 +101,17 @@ SET
 WHERE consumer_id = %(consumer)s AND message_id = %(id)s;
 
 -- name: forgive
--- They failed for what was nobody's fault: each gets its attempt back, and is due.
-UPDATE {schema}.held_messages
-SET state = 'waiting', attempts = greatest(attempts - 1, 0), reason = 'failed', due_at = now()
-WHERE consumer_id = %(consumer)s AND message_id = ANY(%(ids)s) AND attempts > 0;
+-- They failed for what was nobody's fault: each gets its attempt back, and is due. One that somebody is at is passed over.
+WITH free AS (
+    SELECT consumer_id, message_id
+    FROM {schema}.held_messages
+    WHERE consumer_id = %(consumer)s AND message_id = ANY(%(ids)s) AND attempts > 0
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE {schema}.held_messages AS h
+SET state = 'waiting', attempts = h.attempts - 1, reason = 'failed', due_at = now()
+FROM free
+WHERE h.consumer_id = free.consumer_id AND h.message_id = free.message_id;
 
 -- name: soonest
 -- Any message that waits for its time, for trying one although its time has not come.

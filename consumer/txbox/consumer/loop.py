@@ -10,6 +10,7 @@ from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer, Run, plan, together
 from txbox.consumer.dead_letters import DeadLetters
+from txbox.consumer.errors import Reject
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held, place_of
 from txbox.consumer.inbox import Inbox
@@ -172,8 +173,10 @@ class Loop:
         self._health.set("handlers", False, why)
         if troubles.probes == 0:
             _log.warning("everything fails: trying one message at a time", extra={"why": why})
-            if not self._broker.waiting():  # now: once partitions are paused, what was fetched ahead is gone
-                self._broker.put_back(self._broker.fetch(self._config.max_batch))
+        # Else the same few would be tried for ever, and be all that is wrong. Before the wait: once partitions are
+        # paused, what was fetched ahead is gone.
+        if (waiting := len(self._broker.waiting())) < self._config.max_batch or waiting < troubles.probes:
+            self._broker.gather(self._config.max_batch)
         troubles.probes += 1
         self._broker.wait(self._backoff.delay(troubles.probes), alive(self._health, stop))
         if stop.requested:
@@ -181,11 +184,19 @@ class Loop:
         outcome = self._probe(troubles.probes)
         if isinstance(outcome, Stopped) and outcome.disconnected:
             raise Disconnected from outcome.error
-        if outcome is None or (isinstance(outcome, Committed) and outcome.handled):
+        if outcome is None or self._is_passed(outcome):
             self._held.forgive(troubles.over())
             self._retries.expect(0.0)
             self._health.set("handlers", True)
             _log.info("going on")
+
+    def _is_passed(self, outcome: Outcome) -> bool:
+        """Return whether a handler did its work; to reject is work too, and comes again in a batch."""
+        match outcome:
+            case Committed():
+                return bool(outcome.handled)
+            case Stopped():
+                return isinstance(outcome.error, Reject)
 
     def _probe(self, nth: int) -> Outcome | None:
         """Try one message that nothing comes before in its key; None if there is none at all."""

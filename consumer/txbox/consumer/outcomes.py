@@ -44,6 +44,8 @@ class Committed:
     #: how many of the records it was given, from the first on; the others are to be fetched again
     taken: int = 0
     handled: list[Handled] = field(default_factory=list)
+    #: those that were handled, or failed, in the order in which they ran
+    ran: list[Received] = field(default_factory=list)
     duplicates: list[Received] = field(default_factory=list)
     #: those whose handlers failed, and those that wait behind one in their key
     failed: list[Failed] = field(default_factory=list)

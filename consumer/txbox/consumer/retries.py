@@ -88,7 +88,8 @@ class Retries:
     def probe(self, nth: int) -> Outcome | None:
         """Try one message whether it is due or not, another each time; None if none waits. A failure is not noted."""
         ids = self._held.soonest(_MOST)
-        return self._try_head(ids[nth % len(ids)], probing=True) if ids else None
+        # One that somebody else is at tells nothing.
+        return self._try_head(ids[nth % len(ids)], probing=True) or Committed() if ids else None
 
     def _find(self) -> list[UUID]:
         began = self._clock()
@@ -122,7 +123,7 @@ class Retries:
                 if ended:
                     self._held.done([row.message_id])
         except Exception as error:  # a handler may raise anything; `judge` says what it means
-            stopped = self._stopped(error)
+            stopped = self._handlers.stopped(error)
             if stopped.verdict is Verdict.MESSAGE and not probing:
                 self._troubles.blamed[id_] = error  # at COMMIT, or with the connection: it is not run again at once
             return stopped
@@ -176,7 +177,7 @@ class Retries:
                 if done:
                     self._held.done(done)
         except Exception as error:  # as above
-            return self._stopped(error)
+            return self._handlers.stopped(error)
         return outcome
 
     def _try(self, row: HeldRow, outcome: Committed, *, apart: bool) -> bool:
@@ -213,6 +214,7 @@ class Retries:
             lost = self._conn.closed or self._conn.broken
             if not apart or lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
                 raise
+            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
             return error
         return None
 
@@ -231,11 +233,3 @@ class Retries:
     def _take_turn(self) -> None:
         if self._troubles.in_turn:
             self._inbox.take_turn()
-
-    def _stopped(self, error: Exception) -> Stopped:
-        at = self._handlers.at
-        lost = self._conn.closed or self._conn.broken
-        verdict = judge(error, handling=at is not None, disconnected=lost)
-        if verdict is Verdict.LEFT:
-            raise error
-        return Stopped(error=error, verdict=verdict, at=at.message if at else None, disconnected=lost)

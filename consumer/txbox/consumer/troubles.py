@@ -10,6 +10,7 @@ import psycopg
 
 from txbox.consumer.errors import Outage
 from txbox.consumer.outcomes import Committed, Stopped, explain
+from txbox.consumer.policy import Dead, Reason
 from txbox.consumer.verdicts import Verdict
 
 __all__ = ["Streak", "Troubles"]
@@ -86,11 +87,13 @@ class Troubles:
         """Learn from a batch that went through."""
         self.apart, self.most, self.again = False, None, 0
         self._repeats.clear()
-        for handled in outcome.handled:
-            self._note(handled.message.key, handled.message.id, ok=True)
-        for failed in outcome.failed:
-            self.blamed.pop(failed.message.id, None)
-            self._note(failed.message.key, failed.message.id, ok=False)
+        # A handler that rejects a message is at work: whatever it needs is there.
+        bad = {failed.message.id for failed in outcome.failed if failed.fate != Dead(Reason.REJECTED)}
+        for message in outcome.ran:  # in that order: all that failed, last, would be an outage in any large batch
+            self._note(message.key, message.id, ok=message.id not in bad)
+        if self.blamed:
+            for message in (*outcome.ran, *outcome.duplicates):  # a duplicate: others dealt with it meanwhile
+                self.blamed.pop(message.id, None)
         if self.streak.is_outage:
             self.outage = Outage(explain(outcome.failed[-1].error) if outcome.failed else "")
 

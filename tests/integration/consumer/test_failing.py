@@ -180,6 +180,21 @@ def leave_a_stream(conn: Connection[Any], _: Received) -> None:
     next(_stream)
 
 
+def leave_a_block(conn: Connection[Any], _: Received) -> None:
+    _block.append(conn.transaction())
+    _block[-1].__enter__()
+
+
+def leave_a_block_and_raise(conn: Connection[Any], message: Received) -> None:
+    leave_a_block(conn, message)
+    raise ValueError
+
+
+def lose_the_session_without_a_word(conn: Connection[Any], _: Received) -> None:
+    with suppress(psycopg.Error):
+        conn.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 def leave_a_cursor_and_a_savepoint(conn: Connection[Any], _: Received) -> None:
     conn.execute("DECLARE mine CURSOR FOR SELECT generate_series(1, 1000)")
     conn.execute("FETCH mine")
@@ -187,6 +202,7 @@ def leave_a_cursor_and_a_savepoint(conn: Connection[Any], _: Received) -> None:
 
 
 _stream: Any = None
+_block: list[Any] = []
 
 
 @pytest.mark.parametrize("what", [swallow])
@@ -199,9 +215,16 @@ def test_what_a_handler_did_to_the_transaction_is_its_own_messages_failure(
     assert effects.count() == 2
 
 
-def test_a_statement_that_was_left_open_is_its_own_messages_failure(consumer: Consumer, settle_batch: Settle) -> None:
-    consumer.handler("Stream")(leave_a_stream)
-    outcome = settle_batch(record(), record("Stream", offset=77), record())
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(
+    "what", [leave_a_stream, leave_a_block, leave_a_block_and_raise, lose_the_session_without_a_word]
+)
+def test_what_leaves_the_connection_beyond_use_is_its_own_messages_failure(
+    consumer: Consumer, settle_batch: Settle, what: Callable[..., None], apart: bool
+) -> None:
+    """Were it used again, all that follows would be in a transaction that nobody commits."""
+    consumer.handler("What")(what)
+    outcome = settle_batch(record(), record("What", offset=77), record(), apart=apart)
     assert isinstance(outcome, Stopped)
     assert outcome.at is not None
     assert (outcome.verdict, outcome.at.offset, outcome.disconnected) == (Verdict.MESSAGE, 77, True)
@@ -244,3 +267,36 @@ def test_of_one_key_no_more_are_held_than_may_be(settle_batch: Settle, conn: Con
     assert isinstance(outcome, Committed)
     assert (outcome.taken, bool(outcome.full)) == (3, True)
     assert len(rows(conn)) == 3
+
+
+def test_what_goes_wrong_between_handlers_is_not_blamed_on_the_last_one(
+    consumer: Consumer, settle_batch: Settle, conn: Connection, guarded: Connection
+) -> None:
+    """It failed in the batch before, which was nobody's fault; now ids cannot be taken."""
+
+    @consumer.handler("InTheWay")
+    def in_the_way(*_: object) -> None:
+        raise psycopg.errors.DeadlockDetected
+
+    given = [record("InTheWay"), record()]
+    assert settle_batch(*given).verdict is Verdict.AGAIN  # type: ignore[union-attr]
+    guarded.execute("SET statement_timeout = 200")
+    with conn.transaction():
+        conn.execute("LOCK TABLE txbox.processed_messages IN ACCESS EXCLUSIVE MODE")
+        outcome = settle_batch(*given)
+    assert isinstance(outcome, Stopped)
+    assert (outcome.verdict, outcome.at) == (Verdict.AGAIN, None)
+
+
+def test_a_commit_that_fails_is_not_blamed_on_the_message_that_is_held_by_it(
+    settle_batch: Settle, conn: Connection
+) -> None:
+    conn.execute(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure'; END $$;"
+        "CREATE CONSTRAINT TRIGGER no AFTER INSERT ON txbox.held_messages DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION no()"
+    )
+    outcome = settle_batch(*records("aB"), apart=True)
+    assert isinstance(outcome, Stopped)
+    assert (outcome.verdict, outcome.at) == (Verdict.AGAIN, None)

@@ -1,10 +1,11 @@
 """Held messages come to their effect: in the order of their key, once, whoever tries them and whatever dies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection
 
@@ -62,7 +63,7 @@ def run(consumer: Consumer, database: Database, kafka: Kafka) -> Callable[..., A
     return run
 
 
-def keyed(keys: str) -> list[Raw]:
+def keyed(keys: Iterable[str]) -> list[Raw]:
     return [Raw.message(key=key.encode()) for key in keys]
 
 
@@ -227,6 +228,53 @@ def test_in_an_outage_nothing_is_tried_over_and_over_and_nothing_is_left_waiting
     for key in set(keys):
         had, sent = of_key(effects, topics, topic, keys, key)
         assert had == sent
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_the_only_message_there_is_may_be_the_only_one_that_fails(
+    consumer: Consumer, run: Callable[..., Any], effects: Effects, topics: Topics, topic: str, rejected: bool
+) -> None:
+    """It looks as if the world were down; what comes then tells that it is not."""
+    raised: list[Exception] = []
+
+    @consumer.handler("T")
+    def handle(conn: Connection[Any], message: Received) -> None:
+        if message.key == "bad":
+            raised.append(psycopg.errors.OutOfMemory())
+            raise Reject("no") if rejected and len(raised) > 3 else raised[-1]
+        effects.add(conn, message)
+
+    topics.put(topic, *keyed(["bad"]))
+    with run() as runner:
+        eventually(lambda: raised)
+        if rejected:
+            eventually(lambda: runner.health.report().checks["handlers"].ok)
+        topics.put(topic, *keyed("ababab"))
+        eventually(lambda: effects.count() == 6)
+    for key in "ab":
+        had, sent = of_key(effects, topics, topic, "-ababab", key)
+        assert had == sent
+
+
+def test_in_an_outage_a_row_that_another_process_is_at_tells_nothing_and_is_not_waited_for(
+    shop: Shop, run: Callable[..., Any], topics: Topics, topic: str, conn: Connection, txbox_database: str
+) -> None:
+    keys = "abcdefghijklmnopqrstuvwxyz"
+    shop.bad_keys = set(keys)
+    topics.put(topic, *keyed(keys))
+    with run(max_batch=26) as runner, psycopg.connect(txbox_database) as other:
+        eventually(lambda: "most messages fail" in runner.health.report().checks["handlers"].why)
+        other.execute("SELECT FROM txbox.held_messages FOR UPDATE")
+        tried = len(shop.seen)
+        eventually(lambda: "; 1" in runner.health.report().checks["handlers"].why)
+        assert not runner.health.report().checks["handlers"].ok
+        assert len(shop.seen) <= tried + 1
+        shop.bad_keys = set()
+        topics.put(topic, *keyed("z"))
+        topics.put(topic, *keyed(["new"]))
+        eventually(lambda: runner.health.report().checks["handlers"].ok)
+        other.rollback()
+        eventually(lambda: rows(conn) == [])
 
 
 def test_messages_without_a_handler_any_more_are_kept(

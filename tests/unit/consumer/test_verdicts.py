@@ -91,7 +91,7 @@ def test_a_message_that_failed_is_held_and_the_others_run_apart_once(troubles: T
     bad, error = message(), ValueError()
     troubles.stopped(stopped(error, bad), [bad.id, uuid4()])
     assert (troubles.blamed, troubles.apart) == ({bad.id: error}, True)
-    troubles.committed(Committed(failed=[Failed(bad, error, Waiting(1.0), "hold")]))
+    troubles.committed(Committed(failed=[Failed(bad, error, Waiting(1.0), "hold")], ran=[bad]))
     assert (troubles.blamed, troubles.apart) == ({}, False)
 
 
@@ -132,10 +132,43 @@ def fare(troubles: Troubles, text: str, key: Callable[[int], bytes | None]) -> l
         if letter == "x":
             one = failed(key(n))
             ids.append(one.message.id)
-            troubles.committed(Committed(failed=[one]))
+            troubles.committed(Committed(failed=[one], ran=[one.message]))
         else:
-            troubles.committed(Committed(handled=[Handled(message(key(n)), 0.0)]))
+            fine = message(key(n))
+            troubles.committed(Committed(handled=[Handled(fine, 0.0)], ran=[fine]))
     return ids
+
+
+@pytest.mark.parametrize(("bad", "outage"), [(30, False), (900, False), (1200, True)])
+def test_how_many_failed_of_the_last_is_asked_in_the_order_in_which_they_ran(
+    troubles: Troubles, bad: int, outage: bool
+) -> None:
+    """One in 66 of a large batch: no 50 of them in a row had more than one."""
+    outcome = Committed()
+    for n in range(2000):
+        one = failed(str(n).encode())
+        outcome.ran.append(one.message)
+        if n * bad // 2000 != (n + 1) * bad // 2000:
+            outcome.failed.append(one)
+        else:
+            outcome.handled.append(Handled(one.message, 0.0))
+    assert len(outcome.failed) == bad
+    troubles.committed(outcome)
+    assert (troubles.outage is not None) is outage
+
+
+def test_messages_that_are_rejected_are_no_outage(troubles: Troubles) -> None:
+    for n in range(60):
+        one = Failed(message(str(n).encode()), Reject(""), Dead(Reason.REJECTED), "hold")
+        troubles.committed(Committed(failed=[one], ran=[one.message]))
+    assert troubles.outage is None
+
+
+def test_a_message_that_another_process_dealt_with_is_not_to_blame_any_more(troubles: Troubles) -> None:
+    bad = message()
+    troubles.stopped(stopped(ValueError(), bad), [bad.id])
+    troubles.committed(Committed(duplicates=[bad]))
+    assert not troubles.blamed
 
 
 @pytest.mark.parametrize(
