@@ -130,7 +130,8 @@ class Loop:
                 self._broker.done(records[:taken])
                 self._broker.put_back(records[taken:])
                 self.progressed = True
-                self._size.learn(len(outcome.handled), self._clock() - began)
+                # Where no handler ran, all that was taken tells: else those that only follow would come one by one.
+                self._size.learn(len(outcome.handled) or taken, self._clock() - began)
                 troubles.committed(outcome)
                 self._tell(outcome)
             case Stopped():

@@ -244,3 +244,16 @@ def test_messages_without_a_handler_any_more_are_kept(
     with run(attempts=4):
         eventually(lambda: rows(conn)[0][1] == "dead")
     assert "NoHandler" in str(conn.execute("SELECT error FROM txbox.held_messages").fetchone())
+
+
+def test_what_only_follows_is_put_aside_many_at_a_time(
+    shop: Shop, run: Callable[..., Any], topics: Topics, topic: str, conn: Connection
+) -> None:
+    """After a restart in an outage, a backlog in which no handler runs must not come one message a transaction."""
+    keys = "abcdef" * 100
+    shop.bad_keys = set(keys)
+    topics.put(topic, *keyed(keys))
+    with run():
+        eventually(lambda: len(rows(conn)) == len(keys))
+    transactions = conn.execute("SELECT count(DISTINCT xmin::text) FROM txbox.held_messages").fetchall()[0][0]
+    assert transactions < len(keys) / 3
