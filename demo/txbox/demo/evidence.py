@@ -9,9 +9,9 @@ from confluent_kafka import Consumer, TopicPartition
 from psycopg.rows import args_row
 
 from txbox.demo.shop import TOPIC, Shop
-from txbox.demo.verdict import Charge, Order, Wire
+from txbox.demo.verdict import Charge, Held, Order, Wire
 
-__all__ = ["charges", "count", "orders", "owed", "wire"]
+__all__ = ["charged", "charges", "held", "orders", "owed", "placed", "wire"]
 
 _PATIENCE: Final = 10.0
 
@@ -35,12 +35,27 @@ def owed(shop: Shop) -> int:
     return int(row[0]) if row else 0
 
 
-def count(url: str, table: str) -> int:
-    """Return how many orders or charges there are."""
-    with psycopg.connect(url) as conn:
-        query = psycopg.sql.SQL("SELECT count(*) FROM {}").format(psycopg.sql.Identifier(table))
-        row = conn.execute(query).fetchone()
-    return int(row[0]) if row else 0
+def held(shop: Shop) -> list[Held]:
+    """Return every message that was ever held."""
+    query = """
+        SELECT message_id, order_id, was_dead, EXISTS (SELECT FROM txbox.held_messages AS now
+            WHERE now.message_id = held.message_id)
+        FROM held
+    """
+    with psycopg.connect(shop.billing_url) as conn, conn.cursor(row_factory=args_row(Held)) as cursor:
+        return cursor.execute(query).fetchall()
+
+
+def placed(shop: Shop) -> int:
+    """Return how many orders were committed."""
+    with psycopg.connect(shop.orders_url) as conn:
+        return int(conn.execute("SELECT count(*) FROM orders").fetchall()[0][0])
+
+
+def charged(shop: Shop) -> int:
+    """Return how many orders were charged, however often each: twice the one is not the other."""
+    with psycopg.connect(shop.billing_url) as conn:
+        return int(conn.execute("SELECT count(DISTINCT order_id) FROM charges").fetchall()[0][0])
 
 
 def wire(shop: Shop) -> list[Wire]:

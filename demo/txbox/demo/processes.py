@@ -63,6 +63,10 @@ class Service:
             self.ended(5)
         return self.exits[-1] == 0
 
+    def logged(self, what: str) -> int:
+        """Return how many times it has logged something."""
+        return self.log.read_text(errors="replace").count(what) if self.log.exists() else 0
+
     def last_words(self) -> str:
         """Return the last line that it logged."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []

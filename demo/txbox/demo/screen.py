@@ -50,7 +50,7 @@ def _rows(verdict: Verdict, kills: int) -> list[tuple[str, str, str]]:
         return f"[bold {'red' if value else 'green'}]{value:,}[/]"
 
     same = verdict.ordered == verdict.charged == verdict.owed
-    recoveries = verdict.recoveries
+    recoveries, dead = verdict.recoveries, verdict.dead
     return [
         ("processes killed", f"{kills:,}", "with SIGKILL, while orders were placed"),
         ("orders committed", f"{verdict.orders:,}", "a fifth of all that were tried was rolled back"),
@@ -60,6 +60,13 @@ def _rows(verdict: Verdict, kills: int) -> list[tuple[str, str, str]]:
         ("ghosts", must_be_zero(verdict.ghosts), "messages or charges without an order"),
         ("out of order", must_be_zero(verdict.misordered), "within a customer"),
         ("double effects", must_be_zero(verdict.double_effects), "orders charged more than once"),
+        ("held", f"{verdict.held:,}", "payments that failed, and what came behind them in its customer"),
+        ("released", f"{verdict.released:,}", "of these, orders that were charged after all"),
+        (
+            "dead",
+            f"[bold {'green' if dead == verdict.planned_dead else 'red'}]{dead:,}[/]",
+            f"{verdict.planned_dead} as planned; then a person came: {verdict.still_held:,} left",
+        ),
         (
             "money",
             f"[bold {'green' if same else 'red'}]{'conserved' if same else 'NOT conserved'}[/]",

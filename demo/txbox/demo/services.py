@@ -1,5 +1,6 @@
 """The demonstration's three services: started, watched, killed, started again, and ended."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -17,9 +17,9 @@ from txbox.demo import evidence
 from txbox.demo.killer import Kill
 from txbox.demo.processes import Service
 from txbox.demo.screen import Screen
-from txbox.demo.shop import PLACED, TOPIC, Shop
+from txbox.demo.shop import TOPIC, Shop
 
-__all__ = ["Services"]
+__all__ = ["Services", "eventually"]
 
 #: seconds for a process to reach the failpoint that it was started with
 _PATIENCE: Final = 30.0
@@ -37,10 +37,10 @@ class Services:
         self.kills: list[datetime] = []
         #: what should not have happened, whatever the figures say
         self.unexpected: list[str] = []
-        self._screen = screen
+        self.screen = screen
         self._orders = Service("orders", ["txbox.demo.orders", shop.orders_url, str(seed)], {}, folder)
         self._relay = Service("relay", ["txbox.cli", "relay", "run"], _env(shop, shop.orders_url), folder)
-        self._billing = _billing(shop, folder, dedupe=dedupe)
+        self.billing = _billing(shop, folder, dedupe=dedupe)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -49,7 +49,7 @@ class Services:
         try:
             for service in self._all():
                 service.start()
-                self._screen.event(f"{service.name} runs as process {service.pids[-1]}")
+                self.screen.event(f"{service.name} runs as process {service.pids[-1]}")
             yield
         finally:
             for service in self._all():
@@ -62,60 +62,63 @@ class Services:
             self._tell()
             for service in self._all():
                 if service.ended():
-                    self._note(f"{service.name} ended by itself with {service.exits[-1]}: {service.last_words()}")
+                    self.note(f"{service.name} ended by itself with {service.exits[-1]}: {service.last_words()}")
                     service.start()
         return stop.requested
 
     def kill(self, kill: Kill) -> None:
         """Kill a service, or let it kill itself at a failpoint; start it again at once, as a supervisor would."""
-        service = self._relay if kill.target == "relay" else self._billing
+        service = self._relay if kill.target == "relay" else self.billing
         if kill.failpoint is None:
             service.kill()
         else:
             service.stop()
             service.start(f"{kill.failpoint}:kill")
-            if kill.failpoint == "consumer.holding":
-                _send_unreadable(self.shop.bootstrap_servers)
         pid = service.pids[-1]
         if not service.ended(_PATIENCE):
-            self._note(f"{service.name} did not pass {kill.failpoint} within {_PATIENCE:.0f} s")
+            self.note(f"{service.name} did not pass {kill.failpoint} within {_PATIENCE:.0f} s")
             service.kill()
             service.ended(5)
         self.kills.append(datetime.now(UTC))
         if service.exits[-1] != _KILLED:
-            self._note(f"{service.name} was killed, but ended with {service.exits[-1]}: {service.last_words()}")
+            self.note(f"{service.name} was killed, but ended with {service.exits[-1]}: {service.last_words()}")
         service.start()
         where = f"at {kill.failpoint}" if kill.failpoint else "somewhere"
-        self._screen.event(f"kill -9 {service.name} (process {pid}) {where}", style="red")
+        self.screen.event(f"kill -9 {service.name} (process {pid}) {where}", style="red")
 
     def settle(self, within: float) -> None:
         """End the orders, wait until all are charged, then end the others: by SIGTERM, which they must obey."""
         self._end(self._orders)
-        committed = evidence.count(self.shop.orders_url, "orders")
-        if not _eventually(lambda: evidence.count(self.shop.billing_url, "charges") >= committed, within):
-            self._note(f"not all {committed} orders were charged within {within:.0f} s")
+        committed = evidence.placed(self.shop)
+        if not eventually(lambda: evidence.charged(self.shop) >= committed, within):
+            self.note(f"not all {committed} orders were charged within {within:.0f} s")
         self._tell()
         self._end(self._relay)
-        self._end(self._billing)
+        self._end(self.billing)
         pids = [pid for service in self._all() for pid in service.pids]
         if len(set(pids)) != len(pids):
-            self._note(f"services shared a process: {pids}")
+            self.note(f"services shared a process: {pids}")
 
     def _all(self) -> tuple[Service, ...]:
-        return (self._billing, self._relay, self._orders)
+        return (self.billing, self._relay, self._orders)
 
     def _end(self, service: Service) -> None:
         if not service.stop():
-            self._note(f"{service.name} did not end with 0 when asked to: {service.exits} {service.last_words()}")
+            self.note(f"{service.name} did not end with 0 when asked to: {service.exits} {service.last_words()}")
 
     def _tell(self) -> None:
-        orders = evidence.count(self.shop.orders_url, "orders")
-        charges = evidence.count(self.shop.billing_url, "charges")
-        self._screen.event(f"{orders:,} orders, {charges:,} charges", style="green")
+        self.screen.event(
+            f"{evidence.placed(self.shop):,} orders, {evidence.charged(self.shop):,} of them charged", style="green"
+        )
 
-    def _note(self, what: str) -> None:
+    def environment(self, url: str) -> dict[str, str]:
+        """Return the environment of somebody who types commands at a database."""
+        return {**os.environ, **_env(self.shop, url)}
+
+    def note(self, what: str) -> None:
+        """Tell, and keep for the end, what should not have happened."""
         self.unexpected.append(what)
-        self._screen.event(what, style="bold red")
+        self.screen.event(what, style="bold red")
 
 
 def _billing(shop: Shop, folder: Path, *, dedupe: bool) -> Service:
@@ -140,14 +143,7 @@ def _make_topic(bootstrap_servers: str) -> None:
     admin.create_topics([NewTopic(TOPIC, num_partitions=6, replication_factor=1)])[TOPIC].result(timeout=30)
 
 
-def _send_unreadable(bootstrap_servers: str) -> None:
-    """Send what a stranger might: a message that is none. It must be put aside, and hold up nothing."""
-    producer = Producer({"bootstrap.servers": bootstrap_servers})
-    producer.produce(TOPIC, b"not JSON", headers=[("type", PLACED.encode())])
-    producer.flush(10)
-
-
-def _eventually(probe: Callable[[], bool], within: float) -> bool:
+def eventually(probe: Callable[[], bool], within: float) -> bool:
     """Return whether the condition holds before the time is up."""
     deadline = time.monotonic() + within
     while not probe():

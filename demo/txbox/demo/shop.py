@@ -9,11 +9,13 @@ from psycopg import sql
 
 from txbox.schema import Statements, migrate
 
-__all__ = ["CUSTOMERS", "PLACED", "TOPIC", "Shop", "open_shop"]
+__all__ = ["CUSTOMERS", "EXPIRED_CARD", "PLACED", "TOPIC", "Shop", "open_shop"]
 
 TOPIC: Final = "orders"
 PLACED: Final = "OrderPlaced"
 CUSTOMERS: Final = 50
+#: the customer whose payments fail until somebody does something about it
+EXPIRED_CARD: Final = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +35,12 @@ def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
         bootstrap_servers=bootstrap_servers,
     )
     tables = Statements(__package__, "shop.sql", "public")
-    for url, name in ((shop.orders_url, "orders"), (shop.billing_url, "billing")):
+    parameters = {"customers": CUSTOMERS, "expired_card": EXPIRED_CARD}
+    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
         with psycopg.connect(url, autocommit=True) as conn:
             migrate(conn)
-            psycopg.ClientCursor(conn).execute(tables[name], {"customers": CUSTOMERS})
+            for name in names:
+                psycopg.ClientCursor(conn).execute(tables[name], parameters)
     return shop
 
 

@@ -29,3 +29,36 @@ CREATE TABLE charges (
     charged_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 INSERT INTO accounts (customer) SELECT generate_series(1, %(customers)s);
+
+-- name: provider
+-- What is the matter with the payment provider.
+CREATE TABLE provider (
+    away_until timestamptz NOT NULL DEFAULT '-infinity',
+    -- whose card it refuses
+    expired_card int
+);
+INSERT INTO provider (expired_card) VALUES (%(expired_card)s);
+
+-- name: held
+-- Every message that was ever held, and whether it was ever dead: of txbox's own table only those that still are can be
+-- counted. A trigger sees what is committed and nothing else, whoever is killed.
+CREATE TABLE held (
+    message_id uuid NOT NULL PRIMARY KEY,
+    -- none, if nobody can read it
+    order_id uuid,
+    was_dead boolean NOT NULL
+);
+CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO held (message_id, order_id, was_dead)
+    VALUES (
+        NEW.message_id,
+        CASE WHEN NEW.reason NOT IN ('unreadable', 'no_id')
+            THEN (convert_from(NEW.payload, 'UTF8')::jsonb ->> 'order')::uuid
+        END,
+        NEW.state = 'dead'
+    )
+    ON CONFLICT (message_id) DO UPDATE SET was_dead = held.was_dead OR excluded.was_dead;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER note_held AFTER INSERT OR UPDATE ON txbox.held_messages FOR EACH ROW EXECUTE FUNCTION note_held();

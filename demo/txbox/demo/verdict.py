@@ -1,6 +1,7 @@
 """What the kills did to the shop. Pure.
 
-Counted from business tables and the topic only: txbox's own tables are no witness to what txbox did.
+Promises are counted from business tables and the topic only: txbox's own tables are no witness to what txbox did. Which
+messages were held is told by a trigger on its table of them.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
-__all__ = ["Charge", "Order", "Verdict", "Wire", "judge", "percentile"]
+__all__ = ["Charge", "Held", "Order", "Verdict", "Wire", "judge", "percentile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,19 @@ class Charge:
     charged_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message that was held at some time."""
+
+    message: UUID
+    #: none, of a message that nobody can read
+    order: UUID | None
+    #: whether it was ever dead
+    was_dead: bool
+    #: whether it is held still
+    left: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The figures. The first four must be 0, and the money the same."""
@@ -66,6 +80,13 @@ class Verdict:
     messages: int
     #: messages beyond one an order: allowed, and the reason why consumers dedupe
     duplicates: int
+    #: messages that were held at some time; orders among them that were charged after all; those that were dead at some
+    #: time, and how many should have been; those that are held still, waiting or dead
+    held: int
+    released: int
+    dead: int
+    planned_dead: int
+    still_held: int
     #: seconds from each kill until an order placed after it was charged
     recoveries: Sequence[float]
 
@@ -73,11 +94,19 @@ class Verdict:
     def passed(self) -> bool:
         """Whether every promise was kept."""
         kept = self.lost == self.ghosts == self.misordered == self.double_effects == 0
-        return kept and self.ordered == self.charged == self.owed and self.orders > 0
+        mended = self.dead == self.planned_dead and self.still_held == 0
+        return kept and mended and self.ordered == self.charged == self.owed and self.orders > 0
 
 
 def judge(
-    orders: Sequence[Order], wire: Sequence[Wire], charges: Sequence[Charge], owed: int, kills: Iterable[datetime]
+    orders: Sequence[Order],
+    wire: Sequence[Wire],
+    charges: Sequence[Charge],
+    owed: int,
+    held: Sequence[Held] = (),
+    *,
+    kills: Iterable[datetime] = (),
+    planned_dead: int = 0,
 ) -> Verdict:
     """Compare what was ordered with what was told and what was charged."""
     committed = {order.id for order in orders}
@@ -94,6 +123,11 @@ def judge(
         orders=len(orders),
         messages=len(wire),
         duplicates=len(wire) - len(told),
+        held=len(held),
+        released=sum(one.order in charged for one in held),
+        dead=sum(one.was_dead for one in held),
+        planned_dead=planned_dead,
+        still_held=sum(one.left for one in held),
         recoveries=_recoveries(orders, charges, kills),
     )
 

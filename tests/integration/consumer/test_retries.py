@@ -366,3 +366,16 @@ def test_two_processes_that_deadlock_take_turns_and_lose_nothing(
         eventually(lambda: conn.execute("SELECT sum(sold) FROM stock").fetchone() == (1000,), within=60)
     assert rows(conn) == []
     assert attempts == {1}
+
+
+def test_what_only_follows_is_put_aside_many_at_a_time(
+    shop: Shop, run: Callable[..., Any], topics: Topics, topic: str, conn: Connection
+) -> None:
+    """After a restart in an outage, a backlog in which no handler runs must not come one message a transaction."""
+    keys = "abcdef" * 100
+    shop.bad_keys = set(keys)
+    topics.put(topic, *keyed(keys))
+    with run():
+        eventually(lambda: len(rows(conn)) == len(keys))
+    transactions = conn.execute("SELECT count(DISTINCT xmin::text) FROM txbox.held_messages").fetchall()[0][0]
+    assert transactions < len(keys) / 3
