@@ -24,6 +24,7 @@ def main(chosen: list[str]) -> int:
         "pruning": writers.pruning,
         "batches": consumer.batches,
         "failing": consumer.failing,
+        "sharing": consumer.sharing,
         "hop": consumer.hop,
     }
     figures: list[Figure] = []

@@ -1,13 +1,14 @@
 """What a consumer costs and how fast it is."""
 
 import statistics
+import time
 from itertools import count
 from typing import Final
 
 from bench.figures import Figure, alternate
 from bench.stage import Stage
 
-__all__ = ["batches", "failing", "hop"]
+__all__ = ["batches", "failing", "hop", "sharing"]
 
 _HANDLED: Final = 30_000
 _ONE_BY_ONE: Final = 3_000
@@ -63,6 +64,32 @@ def failing(on: Stage) -> list[Figure]:
     return [Figure(what="consumer, 1 % of keys always failing / none", value=ratio, unit="x", goal=">= 0.9")]
 
 
+def sharing(on: Stage) -> list[Figure]:
+    """Two processes that change the same thousand rows, against one: what deadlocks cost."""
+    topic = _filled(on)
+    on.conn.execute("CREATE TABLE stock (n int PRIMARY KEY, sold int NOT NULL DEFAULT 0)")
+    on.conn.execute("INSERT INTO stock (n) SELECT generate_series(0, 999)")
+
+    def run(processes: int) -> float:
+        on.conn.execute("TRUNCATE effects")
+        where = _where(on, topic)
+        with on.working("sell", times=processes, **where):
+            while on.scalar("SELECT count(*) FROM effects") < _HANDLED:
+                time.sleep(0.1)
+        return float(on.scalar("SELECT count(*) / extract(epoch FROM max(at) - min(at)) FROM effects"))
+
+    ratio, two, one = alternate(lambda: run(2), lambda: run(1))
+    return [
+        Figure(
+            what="two consumers on the same 1,000 rows / one",
+            value=ratio,
+            unit="x",
+            goal=">= 0.8",
+            detail={"two, messages a second": statistics.median(two), "one": statistics.median(one)},
+        )
+    ]
+
+
 def hop(on: Stage) -> list[Figure]:
     """From a message's being produced to its effect, one at a time."""
     topic = _filled(on, messages=1)
@@ -78,7 +105,8 @@ def _filled(on: Stage, messages: int = _HANDLED) -> str:
     topic = on.topic()
     on.conn.execute(
         "CREATE TABLE IF NOT EXISTS effects "
-        "(n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, message_id uuid NOT NULL)"
+        "(n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, message_id uuid NOT NULL, "
+        "at timestamptz NOT NULL DEFAULT clock_timestamp())"
     )
     on.fill(topic, messages)
     on.work("relay", **on.where, name=f"fill-{next(_names)}", messages=messages)

@@ -15,9 +15,9 @@ from confluent_kafka import Producer
 from bench.measure import Result, measured
 from txbox.consumer import Consumer, ConsumerConfig, Received, Runner
 from txbox.consumer.outcomes import Committed
-from txbox.daemon import Database, Kafka, consumer_settings
+from txbox.daemon import Database, Kafka, Stop, consumer_settings
 
-__all__ = ["consume", "consume_naively", "hop"]
+__all__ = ["consume", "consume_naively", "hop", "sell"]
 
 _INSERT = "INSERT INTO effects (message_id) VALUES (%s)"
 
@@ -109,6 +109,21 @@ def hop(*, database_url: str, bootstrap_servers: str, topic: str, name: str, mes
     thread.join()
     taken = sorted(taken[5:])
     return {"p50_ms": taken[len(taken) // 2] * 1000, "p99_ms": taken[len(taken) * 99 // 100] * 1000}
+
+
+def sell(*, database_url: str, bootstrap_servers: str, topic: str, name: str) -> Result:
+    """Change one of a thousand rows a message, and note when, until SIGTERM."""
+    consumer, stop = Consumer(name, topics=[topic]), Stop()
+    runner = Runner(consumer, Database(url=database_url), Kafka(bootstrap_servers=bootstrap_servers), stop=stop)
+
+    @consumer.handler()
+    def effect(conn: psycopg.Connection[Any], message: Received) -> None:
+        conn.execute("UPDATE stock SET sold = sold + 1 WHERE n = %s", (message.id.int % 1000,))
+        conn.execute(_INSERT, (message.id,))
+
+    with stop.on_signals():
+        runner.run()
+    return {}
 
 
 def _on_commit(runner: Runner, tell: Callable[[Committed], None]) -> None:

@@ -97,6 +97,20 @@ class Stage:
         result: dict[str, float] = json.loads(done.stdout)
         return result
 
+    @contextmanager
+    def working(self, what: str, *, times: int, **arguments: object) -> Iterator[None]:
+        """Run so many processes of one piece of work for as long as the block lasts; they end by SIGTERM."""
+        command = [sys.executable, "-m", "bench.work", what, *(f"{key}={value}" for key, value in arguments.items())]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        processes = [subprocess.Popen(command, **quiet) for _ in range(times)]  # type: ignore[call-overload]
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(60)
+
 
 @contextmanager
 def stage() -> Iterator[Stage]:

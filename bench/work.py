@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from bench.handle import consume, consume_naively, hop
+from bench.handle import consume, consume_naively, hop, sell
 from bench.measure import Result, measured
 from txbox.daemon import Database, Kafka, Stop, producer_settings
 from txbox.outbox.envelope import record_headers
@@ -92,7 +92,7 @@ def raw_producer(*, bootstrap_servers: str, topic: str, messages: str, size: str
 
 
 _WORK: dict[str, Callable[..., Result]] = {
-    work.__name__: work for work in (relay, latency, idle, raw_producer, consume, consume_naively, hop)
+    work.__name__: work for work in (relay, latency, idle, raw_producer, consume, consume_naively, hop, sell)
 }
 
 if __name__ == "__main__":
