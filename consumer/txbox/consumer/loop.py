@@ -20,7 +20,6 @@ from txbox.consumer.policy import Dead, Retry, Waiting
 from txbox.consumer.received import Received, Record
 from txbox.consumer.retries import Retries
 from txbox.consumer.troubles import Troubles
-from txbox.consumer.verdicts import Verdict
 from txbox.daemon import Backoff, Health, Stop
 from txbox.outbox import Outbox
 
@@ -254,7 +253,7 @@ class Loop:
         _log.debug("the error", exc_info=stopped.error)
         if stopped.disconnected:
             raise Disconnected from stopped.error
-        if stopped.verdict is Verdict.AGAIN:
+        if self._troubles.again:
             self._broker.wait(self._backoff.delay(self._troubles.again) / 2, alive(self._health, stop))
 
     def _report(self) -> None:
