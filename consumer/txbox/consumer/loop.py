@@ -20,7 +20,6 @@ from txbox.consumer.policy import Dead, Retry, Waiting
 from txbox.consumer.received import Received, Record
 from txbox.consumer.retries import Retries
 from txbox.consumer.troubles import Troubles
-from txbox.consumer.verdicts import Verdict
 from txbox.daemon import Backoff, Health, Stop
 from txbox.outbox import Outbox
 
@@ -149,7 +148,7 @@ class Loop:
         """Try held messages, if some are due; for a tenth of the time only while others come."""
         if not self._retries.due or (busy and self._clock() < self._retry_at):
             return
-        began = self._clock()
+        began, share = self._clock(), self._config.transaction * (1 if busy else _PATIENCE)
         for outcome in self._retries.attend():
             match outcome:
                 case Committed():
@@ -159,7 +158,8 @@ class Loop:
                 case Stopped():
                     self._troubles.retry_stopped(outcome)
                     self._tell_stopped(outcome, stop)
-            if stop.requested or self._troubles.outage or (busy and self._clock() - began > self._config.transaction):
+            # What comes meanwhile must not wait for all that is due; nor Kafka for a sign of life.
+            if stop.requested or self._troubles.outage or self._clock() - began > share:
                 break
         self._retry_at = self._clock() + (self._clock() - began) * (1 / _RETRIES - 1)
 
@@ -253,7 +253,7 @@ class Loop:
         _log.debug("the error", exc_info=stopped.error)
         if stopped.disconnected:
             raise Disconnected from stopped.error
-        if stopped.verdict is Verdict.AGAIN:
+        if self._troubles.again:
             self._broker.wait(self._backoff.delay(self._troubles.again) / 2, alive(self._health, stop))
 
     def _report(self) -> None:

@@ -1,6 +1,7 @@
 """Held messages are tried again when their time has come; those behind one follow it at once."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from uuid import UUID
@@ -62,6 +63,8 @@ class Retries:
         self._look_at = self._sweep_at = clock()
         #: keys whose head is done, and that have not been followed to their end
         self._lines: list[Place] = []
+        #: those that were found, and have not been tried
+        self._found: deque[UUID] = deque()
 
     def expect(self, seconds: float) -> None:
         """Look again after so many seconds: something is due then."""
@@ -70,20 +73,21 @@ class Retries:
     @property
     def due(self) -> bool:
         """Whether it is time to look."""
-        return bool(self._lines) or self._clock() >= self._look_at
+        return bool(self._lines or self._found) or self._clock() >= self._look_at
 
     def attend(self) -> Iterator[Outcome]:
         """Try what is due, a transaction each time that the next outcome is asked for.
 
-        An attempt that failed is committed with its row, like one that passed. Raises TransactionLeft.
+        An attempt that failed is committed with its row, like one that passed. Whoever asks for no more goes on there
+        the next time. Raises TransactionLeft.
         """
-        while self._lines:
-            yield from self._follow(self._lines.pop())
-        for id_ in self._find():
-            if outcome := self._try_head(id_):
+        yield from self._follow_all()
+        if not self._found:
+            self._found.extend(self._find())
+        while self._found:
+            if outcome := self._try_head(self._found.popleft()):
                 yield outcome
-                while self._lines:
-                    yield from self._follow(self._lines.pop())
+                yield from self._follow_all()
 
     def probe(self, nth: int) -> Outcome | None:
         """Try one message whether it is due or not, another each time; None if none waits. A failure is not noted."""
@@ -139,18 +143,25 @@ class Retries:
         line = rows if place is None else self._held.take_line(place, 1, _SIZE)
         return line[0] if line and line[0].message_id == id_ else None
 
+    def _follow_all(self) -> Iterator[Outcome]:
+        while self._lines:
+            yield from self._follow(self._lines[-1])
+            self._lines.pop()
+
     def _follow(self, place: Place) -> Iterator[Outcome]:
         """Handle what waits behind a message that is gone, in order, batch by batch."""
         apart = False
         while True:
             outcome = self._try_line(place, apart=apart)
+            if isinstance(outcome, Committed) and not outcome.taken:
+                return
             yield outcome
             if isinstance(outcome, Stopped):
                 if apart or outcome.verdict is not Verdict.MESSAGE or outcome.disconnected:
                     self._look_at = self._sweep_at = self._clock()  # it has no time: only a sweep finds it
                     return
                 apart = True
-            elif not outcome.taken or (outcome.failed and not self._is_released(outcome)):
+            elif outcome.failed and not self._is_released(outcome):
                 return
             else:
                 apart = False

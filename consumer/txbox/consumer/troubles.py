@@ -115,6 +115,7 @@ class Troubles:
             self.most = (len(batch) + 1) // 2
         else:
             self.blamed |= dict.fromkeys(batch, outcome.error)
+            self.again += 1  # if it cannot be held either, it comes here again, and again
 
     def retry_stopped(self, outcome: Stopped) -> None:
         """Learn from held messages whose transaction was rolled back."""

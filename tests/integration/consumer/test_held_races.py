@@ -152,3 +152,29 @@ def test_followers_of_a_head_that_somebody_is_at_are_not_taken_for_heads(
         with one.conn.transaction():
             assert held.take_line(Place("orders", bytes(key)), 10, 10**6) == []
     assert effects.count() == 0
+
+
+def test_whoever_asks_for_no_more_goes_on_there_the_next_time(
+    consumer: Consumer, owner: Callable[[], Owner], effects: Effects, conn: Connection
+) -> None:
+    """The loop takes its turns; a key is not left to be found by a sweep, which may be long after."""
+    failing = True
+
+    @consumer.handler("T", alone=True)
+    def handle(handlers: Connection[Any], message: Received) -> None:
+        if failing:
+            raise ValueError
+        effects.add(handlers, message)
+
+    given = [record(key=key, offset=n) for n, key in enumerate([b"a", b"a", b"a", b"b", b"b"])]
+    one = owner()
+    one.settle(*given, apart=True)
+    failing = False
+    conn.execute("UPDATE txbox.held_messages SET due_at = now() WHERE due_at IS NOT NULL")
+    one.retries.expect(0.0)
+    tries = 0
+    while effects.count() < 5:
+        tries += 1
+        assert one.retries.due, "all the time"
+        assert next(one.retries.attend(), None) is not None, "each time"
+    assert tries < 10

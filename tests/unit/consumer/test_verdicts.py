@@ -107,6 +107,14 @@ def test_a_commit_that_fails_twice_is_sought_by_halves(troubles: Troubles) -> No
     assert troubles.blamed == {batch[0]: error}
 
 
+def test_what_cannot_be_held_either_is_tried_less_and_less_often(troubles: Troubles) -> None:
+    bad = message()
+    troubles.apart = True
+    for n in range(3):
+        assert troubles.again == n
+        troubles.stopped(stopped(errors.InsufficientPrivilege(), None), [bad.id])
+
+
 def test_what_is_in_the_way_five_times_in_a_row_is_to_blame(troubles: Troubles) -> None:
     bad, error = message(), errors.SerializationFailure()
     for _ in range(4):
