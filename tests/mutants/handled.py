@@ -58,9 +58,9 @@ HANDLED = (
         "        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))\n"
         "        places = {_place(step) for step in steps if isinstance(step, Run) and step.message.id in new}"
         " - {None}\n"
-        "        return _Pass(new=new, blocked=self._held.blocked([p for p in places if p], self._bounds.held_key))\n",
+        "        return _Pass(new=new, blocked=self._lengths([p for p in places if p]))\n",
         "        places = {_place(step) for step in steps if isinstance(step, Run)} - {None}\n"
-        "        blocked = self._held.blocked([p for p in places if p], self._bounds.held_key)\n"
+        "        blocked = self._lengths([p for p in places if p])\n"
         "        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))\n"
         "        return _Pass(new=new, blocked=blocked)\n",
         _RACES,
@@ -132,7 +132,7 @@ HANDLED = (
     Mutant(
         "nobody looks for what has become the first of its key",
         _RETRIES,
-        "            found += self._held.freed(_MOST)\n",
+        "            found += ids\n",
         "",
         f"{_RETRIED} -k discards",
     ),

@@ -19,6 +19,8 @@ from txbox.daemon import failpoint
 
 __all__ = ["Batches", "Bounds"]
 
+#: seconds for which it is not counted anew how many messages of a key are held
+_COUNTED: Final = 10.0
 _NOBODY: Final[Mapping[UUID, Exception]] = {}
 
 
@@ -64,6 +66,9 @@ class Batches:
         self._retry, self._bounds = retry or Retry(), bounds or Bounds()
         self._beat, self._clock = beat, clock
         self._handlers = Handlers(conn)
+        #: by how many rows keys are held
+        self._counted: dict[Place, int] = {}
+        self._counted_until = 0.0
 
     def settle(
         self,
@@ -99,7 +104,16 @@ class Batches:
     def _begin(self, steps: Sequence[Step]) -> _Pass:
         new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))
         places = {_place(step) for step in steps if isinstance(step, Run) and step.message.id in new} - {None}
-        return _Pass(new=new, blocked=self._held.blocked([p for p in places if p], self._bounds.held_key))
+        return _Pass(new=new, blocked=self._lengths([p for p in places if p]))
+
+    def _lengths(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Return which keys are held, and by how many rows: as of a while ago, since many rows take long to count."""
+        blocked, now = self._held.blocked(places), self._clock()
+        if now >= self._counted_until:
+            self._counted.clear()
+            self._counted_until = now + _COUNTED
+        self._counted |= self._held.lengths(blocked - self._counted.keys(), self._bounds.held_key)
+        return {place: self._counted[place] for place in blocked}
 
     def _go(
         self, steps: Sequence[Step], run: _Pass, blamed: Mapping[UUID, Exception], *, apart: bool, room: int
@@ -142,6 +156,8 @@ class Batches:
         place = _place(step)
         if place is not None and place in run.blocked:
             run.blocked[place] += 1
+            if place in self._counted:
+                self._counted[place] += 1
             run.follow.append((step.record, step.message))
             run.outcome.follow.append(step.message)
             return

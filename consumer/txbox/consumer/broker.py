@@ -307,7 +307,10 @@ class Broker:
 
 def _record(message: KafkaMessage) -> Record:
     kind, timestamp = message.timestamp()
-    headers: Any = message.headers() or ()  # its stub allows a dict, which only a producer may give
+    try:
+        headers: Any = message.headers() or ()  # its stub allows a dict, which only a producer may give
+    except UnicodeDecodeError:  # the name of one is no text: then there are none, and the message is dead, not fetched
+        headers = ()  # again and again
     return Record(
         topic=message.topic() or "",
         partition=_number(message.partition()),

@@ -7,6 +7,7 @@ ConsumerError
 ├── DuplicateHandler    two handlers for one type
 ├── HeldByMany          a held message of several consumers: which one's?
 ├── NotHeld             no such held message
+├── HeldFull            as many messages are held as may be: said by `--once`, which waits for nothing
 ├── Outage              everybody's messages fail: said by `--once`, which waits for nothing
 ├── Reject              raised by a handler: this message is dead at once
 ├── StatementLeft       a handler returned in the middle of a statement
@@ -26,6 +27,7 @@ __all__ = [
     "ConsumerError",
     "DuplicateHandler",
     "HeldByMany",
+    "HeldFull",
     "NotHeld",
     "Outage",
     "Reject",
@@ -68,8 +70,15 @@ class DuplicateHandler(ConsumerError):
         super().__init__(f"consumer {consumer!r} has two handlers for {what}: call one from the other")
 
 
+class HeldFull(ConsumerError):
+    """As many messages are held as may be, and one more would have to be."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}: retry or discard some, txbox held list")
+
+
 class Outage(ConsumerError):
-    """Most messages fail, of several keys: whatever their handlers need is away. None of them was put aside."""
+    """Most messages fail, of several keys: whatever their handlers need is away."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"most messages fail, so none is to blame; what do their handlers need that is away? {why}")

@@ -21,7 +21,7 @@ from txbox.consumer.policy import Dead, Fate, Reason, Then, Waiting
 from txbox.consumer.received import Received, Record, Unreadable, read, written_at
 from txbox.schema import Statements
 
-__all__ = ["Held", "HeldRow", "Place", "place_of"]
+__all__ = ["NOWHERE", "Held", "HeldRow", "Place", "place_of"]
 
 #: bytes of a key by which it is known: an index entry holds no more
 _KEY: Final = 1000
@@ -33,6 +33,10 @@ class Place(NamedTuple):
 
     topic: str
     key: bytes
+
+
+#: before all places
+NOWHERE: Final = Place("", b"")
 
 
 def place_of(topic: str, key: bytes | None) -> Place | None:
@@ -98,17 +102,16 @@ class Held:
         self._conn = conn
         self._consumer_id = consumer_id
 
-    def blocked(self, places: Collection[Place], most: int) -> dict[Place, int]:
-        """Return which of the keys are held, and by how many rows (`most` for as many or more).
+    def blocked(self, places: Collection[Place]) -> set[Place]:
+        """Return which of the keys are held.
 
         Not in the statement that takes the ids: this one must see what that one waited for.
         """
-        if not places:
-            return {}
-        asked = {"topics": [p.topic for p in places], "keys": [p.key for p in places], "most": most}
-        with self._conn.cursor(row_factory=tuple_row) as cursor:
-            found = cursor.execute(self._statements["blocked"], {**asked, **self._ours}, prepare=True).fetchall()
-        return {Place(topic, bytes(key)): count for topic, key, count in found}
+        return {Place(topic, bytes(key)) for topic, key in self._of("blocked", places)}
+
+    def lengths(self, places: Collection[Place], most: int) -> dict[Place, int]:
+        """Return by how many rows each of the keys is held, `most` for as many or more."""
+        return {Place(topic, bytes(key)): count for topic, key, count in self._of("lengths", places, most=most)}
 
     def hold(self, record: Record, message: Received, error: Exception, fate: Fate, *, then: Then) -> None:
         """Put aside a message whose handler failed for the first time."""
@@ -135,9 +138,16 @@ class Held:
         """Return messages whose time has come, the longest due first."""
         return self._ids("due", most=most)
 
-    def freed(self, most: int) -> list[UUID]:
-        """Return messages that have become the first of their key without anybody's being told."""
-        return self._ids("freed", most=most)
+    def freed(self, after: Place, keys: int) -> tuple[list[UUID], Place]:
+        """Return messages that have become the first of their key without anybody's being told.
+
+        Looks at so many held keys after a place, and returns where to go on: NOWHERE when it came to the end.
+        """
+        given = {"topic": after.topic, "key": after.key, "keys": keys, **self._ours}
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            rows = cursor.execute(self._statements["freed"], given, prepare=True).fetchall()
+        ids = [id_ for _, _, id_, is_freed, _ in rows if is_freed]
+        return ids, Place(rows[-1][0], bytes(rows[-1][1])) if rows and rows[-1][4] else NOWHERE
 
     def soonest(self, most: int) -> list[UUID]:
         """Return messages that wait for their time."""
@@ -211,6 +221,13 @@ class Held:
         with self._conn.cursor(row_factory=scalar_row) as cursor:
             found = cursor.execute(self._statements[statement], {**parameters, **self._ours}, prepare=True)
             return list(found.fetchall())
+
+    def _of(self, statement: str, places: Collection[Place], **parameters: int) -> list[Any]:
+        if not places:
+            return []
+        given = {"topics": [p.topic for p in places], "keys": [p.key for p in places], **parameters, **self._ours}
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(self._statements[statement], given, prepare=True).fetchall()
 
     def _insert(self, rows: Sequence[dict[str, object]]) -> None:
         if rows:

@@ -1,7 +1,20 @@
 -- A key of a held message is compared by its first 1,000 bytes everywhere: the index holds no more.
 
 -- name: blocked
--- Which of these keys are held, and by how many rows, of which no more than %(most)s are counted.
+-- Which of these keys are held.
+SELECT given.topic, given.key
+FROM unnest(%(topics)s::text[], %(keys)s::bytea[]) AS given (topic, key)
+WHERE EXISTS (
+    SELECT
+    FROM {schema}.held_messages AS h
+    WHERE h.consumer_id = %(consumer)s
+        AND h.topic = given.topic
+        AND substring(h.key FROM 1 FOR 1000) = given.key
+        AND h.blocks
+);
+
+-- name: lengths
+-- How many rows hold each of these keys, of which no more than %(most)s are counted.
 SELECT given.topic, given.key, held.count
 FROM unnest(%(topics)s::text[], %(keys)s::bytea[]) AS given (topic, key)
 CROSS JOIN LATERAL (
@@ -15,8 +28,7 @@ CROSS JOIN LATERAL (
             AND h.blocks
         LIMIT %(most)s
     ) AS rows
-) AS held
-WHERE held.count > 0;
+) AS held;
 
 -- name: hold
 INSERT INTO {schema}.held_messages (
@@ -40,17 +52,20 @@ ORDER BY due_at
 LIMIT %(most)s;
 
 -- name: freed
--- Heads of keys that have no time: the one before them is gone. From key to key by the index, however many wait in each.
+-- Heads of keys that have no time: the one before them is gone. From key to key by the index, however many wait in each,
+-- but no more than %(keys)s of them at a time: the last one of those is shown too, as the place to go on from.
 WITH RECURSIVE head AS (
     (
-        SELECT topic, substring(key FROM 1 FOR 1000) AS key, message_id, state, due_at
+        SELECT topic, substring(key FROM 1 FOR 1000) AS key, message_id, state, due_at, 1 AS step
         FROM {schema}.held_messages
-        WHERE consumer_id = %(consumer)s AND blocks
+        WHERE consumer_id = %(consumer)s
+            AND blocks
+            AND (topic, substring(key FROM 1 FOR 1000)) > (%(topic)s, %(key)s)
         ORDER BY topic, substring(key FROM 1 FOR 1000), n
         LIMIT 1
     )
     UNION ALL
-    SELECT next.topic, next.key, next.message_id, next.state, next.due_at
+    SELECT next.topic, next.key, next.message_id, next.state, next.due_at, head.step + 1
     FROM head
     CROSS JOIN LATERAL (
         SELECT h.topic, substring(h.key FROM 1 FOR 1000) AS key, h.message_id, h.state, h.due_at
@@ -61,8 +76,12 @@ WITH RECURSIVE head AS (
         ORDER BY h.topic, substring(h.key FROM 1 FOR 1000), h.n
         LIMIT 1
     ) AS next
+    WHERE head.step < %(keys)s
 )
-SELECT message_id FROM head WHERE state = 'waiting' AND due_at IS NULL LIMIT %(most)s;
+SELECT topic, key, message_id, state = 'waiting' AND due_at IS NULL AS freed, step = %(keys)s AS more
+FROM head
+WHERE (state = 'waiting' AND due_at IS NULL) OR step = %(keys)s
+ORDER BY step;
 
 -- name: line
 -- The first rows of a key, in order.

@@ -10,7 +10,7 @@ from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer, Run, plan, together
 from txbox.consumer.dead_letters import DeadLetters
-from txbox.consumer.errors import Reject
+from txbox.consumer.errors import HeldFull, Reject
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held, place_of
 from txbox.consumer.inbox import Inbox
@@ -30,8 +30,10 @@ _LOOK_EVERY: Final = 2.0
 _SHARE: Final = 20
 #: seconds a transaction may last beyond what it should, when handlers have become slow: then it takes no more messages
 _PATIENCE: Final = 10
-#: of the time, how much held messages get while others come
+#: of the time, how much held messages get while others are handled, at least
 _RETRIES: Final = 0.1
+#: how much the last batch counts, for how many of those that come go behind held ones
+_WEIGHT: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +91,14 @@ class Loop:
         #: between batches that were nobody's fault, and between tries in an outage
         self._backoff = Backoff(first=config.backoff_first, cap=min(config.backoff_cap, 5.0))
         self._look_at = self._retry_at = 0.0
+        #: Of the messages that come, how many go behind held ones. As much of the time is for those, or more and more
+        #: would wait while nothing else is to be done.
+        self._following = 0.0
         #: how many more messages may be held, as of the last look
         self._room = config.max_held
         #: until when nothing is fetched, since as many are held as may be
         self._full_until = 0.0
+        self._full = ""
         #: what /readyz says of those that are held
         self._held_now = ""
         #: whether a batch was committed: then the next wait after an error is a short one again
@@ -101,8 +107,8 @@ class Loop:
     def run(self, stop: Stop, *, once: bool = False) -> None:
         """Handle messages until stopped; with `once`, until all that was there at the start was handled, or held.
 
-        Raises Disconnected, BrokerLost, TransactionLeft, and with `once` Outage; the batch under way is rolled back and
-        comes again.
+        Raises Disconnected, BrokerLost, TransactionLeft, and with `once` Outage, HeldFull; the batch under way is
+        rolled back and comes again.
         """
         while not stop.requested:
             self._health.beat()
@@ -114,8 +120,11 @@ class Loop:
             if records:
                 self._settle(records, stop)
             self._attend(stop, busy=bool(records))
-            if once and not records and self._broker.caught_up() and not self._held.due(1):
-                return
+            if once and not records and not self._held.due(1):
+                if self._broker.caught_up():
+                    return
+                if self._full:
+                    raise HeldFull(self._full)
 
     def _fetch(self, stop: Stop) -> Sequence[Record]:
         if self._clock() < self._full_until:
@@ -134,6 +143,8 @@ class Loop:
                 self._broker.done(records[:taken])
                 self._broker.put_back(records[taken:])
                 self.progressed = True
+                if new := len(outcome.handled) + len(outcome.follow):
+                    self._following += _WEIGHT * (len(outcome.follow) / new - self._following)
                 self._size.learn(taken, self._clock() - began)
                 troubles.committed(outcome)
                 self._tell(outcome)
@@ -145,7 +156,7 @@ class Loop:
                 assert_never(unknown)
 
     def _attend(self, stop: Stop, *, busy: bool) -> None:
-        """Try held messages, if some are due; for a tenth of the time only while others come."""
+        """Try held messages, if some are due; for a tenth of the time while all others are handled as they come."""
         if not self._retries.due or (busy and self._clock() < self._retry_at):
             return
         began, share = self._clock(), self._config.transaction * (1 if busy else _PATIENCE)
@@ -161,7 +172,7 @@ class Loop:
             # What comes meanwhile must not wait for all that is due; nor Kafka for a sign of life.
             if stop.requested or self._troubles.outage or self._clock() - began > share:
                 break
-        self._retry_at = self._clock() + (self._clock() - began) * (1 / _RETRIES - 1)
+        self._retry_at = self._clock() + (self._clock() - began) * (1 / max(_RETRIES, self._following) - 1)
 
     def _sit_out(self, stop: Stop, *, once: bool) -> None:
         """Wait until one message passes: with partitions paused, and another message each time. Raises the outage."""
@@ -218,6 +229,7 @@ class Loop:
         self._health.set("database", True)
         if not self._troubles.outage:
             self._health.set("handlers", not committed.full, committed.full or self._held_now)
+        self._full = committed.full
         if committed.full:
             self._full_until = self._clock() + 1.0
             _log.warning("paused", extra={"why": committed.full})
@@ -273,7 +285,8 @@ class Loop:
             self._health.set("handlers", True, self._held_now)
         if self._room <= 0:
             self._full_until = began + _LOOK_EVERY * 2
-            self._health.set("handlers", False, "as many messages are held as may be (consumer.max_held)")
+            self._full = "as many messages are held as may be (consumer.max_held)"
+            self._health.set("handlers", False, self._full)
         self._look_at = self._clock() + max(_LOOK_EVERY, _SHARE * (self._clock() - began))
 
 

@@ -10,7 +10,7 @@ from txbox.consumer.consumer import Handling, Run
 from txbox.consumer.errors import ConsumerError
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.handling import Handlers
-from txbox.consumer.held import Held, HeldRow, Place
+from txbox.consumer.held import NOWHERE, Held, HeldRow, Place
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
 from txbox.consumer.policy import Dead, Reason, Retry, fate
@@ -27,6 +27,8 @@ _LOOK_EVERY: Final = 1.0
 _SHARE: Final = 20
 #: how many are looked for at a time
 _MOST: Final = 100
+#: held keys a sweep
+_KEYS: Final = 1_000
 #: bytes of payloads in one transaction
 _SIZE: Final = 16_000_000
 
@@ -61,6 +63,8 @@ class Retries:
         self._beat, self._clock = beat, clock
         self._handlers = Handlers(conn)
         self._look_at = self._sweep_at = clock()
+        #: how far the keys were looked through
+        self._swept = NOWHERE
         #: keys whose head is done, and that have not been followed to their end
         self._lines: list[Place] = []
         #: those that were found, and have not been tried
@@ -99,10 +103,14 @@ class Retries:
         began = self._clock()
         found = self._held.due(_MOST)
         if began >= self._sweep_at:
-            found += self._held.freed(_MOST)
-            self._sweep_at = self._next_look(began)
+            swept = self._clock()
+            ids, self._swept = self._held.freed(self._swept, _KEYS)
+            found += ids
+            # Not at once from the beginning again; but what is left of many keys as soon as it costs little.
+            every = _LOOK_EVERY if self._swept == NOWHERE else 0.0
+            self._sweep_at = self._clock() + max(every, _SHARE * (self._clock() - swept))
         # More than were asked for may be due: then there is no time to lose.
-        self._look_at = self._clock() if len(found) >= _MOST else self._next_look(began)
+        self._look_at = self._clock() if len(found) >= _MOST else min(self._sweep_at, self._next_look(began))
         return found
 
     def _next_look(self, began: float) -> float:

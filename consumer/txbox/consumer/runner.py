@@ -69,7 +69,7 @@ class Runner:
 
         A message whose handler raises is held and tried again, and those behind it in its key wait; with `once` it is
         left so. Kafka or Postgres away is waited out, but not with `once`. Raises TransactionLeft, SchemaError,
-        RefusedSetting; with `once` Outage, psycopg.Error and KafkaException too. No message is lost by any of them.
+        RefusedSetting; with `once` Outage, HeldFull, psycopg.Error and KafkaException too. No message is lost by any.
         """
         while not self._stop.requested:
             try:
@@ -106,7 +106,7 @@ class Runner:
                         self._failures = 0 if loop.progressed else self._failures
                 return
             except (psycopg.Error, Disconnected) as error:
-                if once:
+                if once and not isinstance(error, Disconnected):  # else it is there, or will not be connected to
                     raise
                 self._survive("database", error)
                 broker.wait(self._backoff.delay(self._failures), alive(self.health, self._stop))

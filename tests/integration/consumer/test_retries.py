@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -14,7 +15,10 @@ from tests.integration.consumer.test_failing import rows
 from tests.integration.running import running
 from tests.integration.topics import Raw, Topics
 from tests.waiting import eventually
-from txbox.consumer import Consumer, ConsumerConfig, Received, Reject, Retry, Runner
+from txbox.consumer import Consumer, ConsumerConfig, HeldFull, Received, Reject, Retry, Runner
+from txbox.consumer.guard import GuardedConnection
+from txbox.consumer.held import NOWHERE, Held
+from txbox.consumer.inbox import Inbox
 from txbox.daemon import Database, Kafka
 
 CONFIG = ConsumerConfig(backoff_first=0.02, backoff_cap=0.2, attempts=50)
@@ -379,3 +383,51 @@ def test_what_only_follows_is_put_aside_many_at_a_time(
         eventually(lambda: len(rows(conn)) == len(keys))
     transactions = conn.execute("SELECT count(DISTINCT xmin::text) FROM txbox.held_messages").fetchall()[0][0]
     assert transactions < len(keys) / 3
+
+
+def test_a_run_to_the_end_is_told_that_no_more_may_be_held(
+    shop: Shop, consumer: Consumer, database: Database, kafka: Kafka, topics: Topics, topic: str
+) -> None:
+    shop.bad_offsets, shop.error = {0}, Reject("no")
+    topics.put(topic, *keyed("aaaab"))
+    with pytest.raises(HeldFull, match="max_held_key"):
+        Runner(consumer, database, kafka, replace(CONFIG, max_held_key=2)).run(once=True)
+
+
+def test_a_handler_that_ends_its_own_session_is_to_blame_in_a_run_to_the_end_too(
+    consumer: Consumer, database: Database, kafka: Kafka, topics: Topics, topic: str, conn: Connection, effects: Effects
+) -> None:
+    @consumer.handler("T")
+    def handle(handlers: Connection, message: Received) -> None:
+        effects.add(handlers, message)
+        if message.offset == 1:
+            handlers.pgconn.finish()
+            handlers.execute("SELECT 1")
+
+    topics.put(topic, *keyed("abc"))
+    Runner(consumer, database, kafka, replace(CONFIG, backoff_first=5.0, backoff_cap=5.0)).run(once=True)
+    assert effects.count() == 2
+    assert [row[:3] for row in rows(conn)] == [(1, "waiting", "failed")]
+
+
+def test_all_held_keys_are_looked_through_a_part_at_a_time(
+    consumer: Consumer, guarded: GuardedConnection, conn: Connection
+) -> None:
+    inbox = Inbox(guarded, "txbox", consumer.name)
+    conn.execute(
+        "INSERT INTO txbox.held_messages "
+        "(consumer_id, message_id, state, blocks, reason, attempts, due_at, key, headers,"
+        " topic, kafka_partition, kafka_offset) SELECT %s, gen_random_uuid(), 'waiting', true, 'follows', 0,"
+        " CASE WHEN key %% 3 = 0 THEN NULL ELSE now() END, int4send(key), '[]', 'topic' || key %% 2, 0, n"
+        " FROM generate_series(1, 2) AS n CROSS JOIN generate_series(1, 10) AS key",
+        (inbox.consumer_id,),
+    )
+    held = Held(guarded, "txbox", inbox.consumer_id)
+    found, place, looks = list[UUID](), NOWHERE, 0
+    while looks == 0 or place != NOWHERE:
+        ids, place = held.freed(place, 3)
+        found += ids
+        looks += 1
+    assert looks == 4
+    query = "SELECT DISTINCT ON (topic, key) message_id, due_at FROM txbox.held_messages ORDER BY topic, key, n"
+    assert found == [id_ for id_, due in conn.execute(query) if due is None]
