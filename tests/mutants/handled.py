@@ -11,6 +11,7 @@ _TROUBLES = "consumer/txbox/consumer/troubles.py"
 _HELD = "consumer/txbox/consumer/held.sql"
 _FAILING = "tests/integration/consumer/test_failing.py"
 _RETRIED = "tests/integration/consumer/test_retries.py"
+_HARD = "tests/integration/consumer/test_hard_times.py"
 _RACES = "tests/integration/consumer/test_held_races.py"
 
 HANDLED = (
@@ -127,7 +128,7 @@ HANDLED = (
         _LOOP,
         "            self._held.forgive(troubles.over())\n",
         "            troubles.over()\n",
-        f"{_RETRIED} -k outage",
+        f"{_HARD} -k outage",
     ),
     Mutant(
         "nobody looks for what has become the first of its key",

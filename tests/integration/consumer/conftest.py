@@ -1,6 +1,8 @@
 """Fixtures of the consumer's tests: a batch settled on a real connection, and effects that can be counted."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -8,9 +10,11 @@ import pytest
 
 from tests.integration.consumer.group import Group
 from tests.integration.consumer.holding import Holding
+from tests.integration.consumer.shop import CONFIG, Shop
 from tests.integration.relay.conftest import open_folder, primary
+from tests.integration.running import running
 from tests.integration.topics import Topics
-from txbox.consumer import Consumer
+from txbox.consumer import Consumer, Runner
 from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
 from txbox.consumer.guard import GuardedConnection
@@ -93,3 +97,21 @@ def holding(conn: psycopg.Connection) -> Holding:
 def group(database: Database, kafka: Kafka, topics: Topics) -> Group:
     """Members that share a topic of six partitions."""
     return Group(database.url, kafka, topics, topics.make(partitions=6))
+
+
+@pytest.fixture
+def shop(consumer: Consumer, effects: Effects) -> Shop:
+    shop = Shop(effects.add)
+    consumer.handler("T")(shop.handle)
+    return shop
+
+
+@pytest.fixture
+def run(consumer: Consumer, database: Database, kafka: Kafka) -> Callable[..., Any]:
+    @contextmanager
+    def run(**settings: Any) -> Iterator[Runner]:
+        runner = Runner(consumer, database, kafka, replace(CONFIG, **settings))
+        with running(runner):
+            yield runner
+
+    return run
