@@ -1,14 +1,18 @@
 """The consumer's faults again, for longer than a check may take."""
 
 from time import monotonic
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 from tests.integration.consumer.group import PROTOCOLS, Group
 from tests.integration.consumer.killing import kill_again_and_again
 from tests.integration.consumer.storm import storm
+from tests.integration.consumer.traffic import effect
 from tests.integration.topics import Topics
 from tests.waiting import eventually
+from txbox.consumer import Received
 from txbox.daemon import Database, Kafka
 from txbox.sandbox import Sandbox
 
@@ -51,3 +55,25 @@ def test_a_broker_restarts_under_traffic(group: Group, sandbox: Sandbox) -> None
             sandbox.kafka.restart(0)
             group.traffic.more(group.effects)
         group.settled()
+
+
+def test_half_a_minute_without_what_handlers_need_leaves_nothing_waiting_or_dead(
+    group: Group, conn: Connection[Any]
+) -> None:
+    """At the default settings: it takes no attempt from any message, and nobody needs to mend anything."""
+    away_until = monotonic() + 30.0
+    tries = 0
+
+    def needy(handlers: Connection[Any], message: Received) -> None:
+        nonlocal tries
+        tries += 1
+        if monotonic() < away_until:
+            raise ConnectionRefusedError
+        effect(handlers, message)
+
+    group.traffic.write(2_000)
+    with group.thread(needy, max_batch=2000, backoff_cap=60.0):
+        eventually(lambda: monotonic() >= away_until, within=60, every=1.0)
+        print(f"{tries:,} tries in the outage")
+        group.settled(within=60)
+    assert conn.execute("SELECT count(*) FROM txbox.held_messages").fetchone() == (0,)

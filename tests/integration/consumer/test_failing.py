@@ -11,7 +11,9 @@ from psycopg.rows import dict_row
 
 from tests.integration.consumer.conftest import Effects, Settle
 from tests.integration.consumer.test_held import dead as rows_of
+from tests.integration.topics import Raw, Topics
 from tests.unit.consumer.records import record
+from tests.waiting import eventually
 from txbox.consumer import Consumer, Received, Reject, Retry
 from txbox.consumer.outcomes import Committed, Stopped
 from txbox.consumer.policy import Then
@@ -300,3 +302,37 @@ def test_a_commit_that_fails_is_not_blamed_on_the_message_that_is_held_by_it(
     outcome = settle_batch(*records("aB"), apart=True)
     assert isinstance(outcome, Stopped)
     assert (outcome.verdict, outcome.at) == (Verdict.AGAIN, None)
+
+
+def test_a_message_that_is_to_be_alone_never_runs_again_for_another(
+    consumer: Consumer, effects: Effects, run: Callable[..., Any], topics: Topics, conn: Connection
+) -> None:
+    name = topics.make(".alone")
+    consumer.topics = (name,)
+    alone: list[int] = []
+
+    @consumer.handler("Alone", alone=True)
+    def handle(conn: Connection[Any], message: Received) -> None:
+        alone.append(message.offset)
+        effects.add(conn, message)
+
+    types = ["T", "Alone", "Alone", "Bad", "T", "Alone", "Bad", "T"] * 5
+    topics.put(name, *(Raw.message(type_) for type_ in types))
+    with run(backoff_first=60.0):
+        eventually(lambda: effects.count() == 30)
+    assert sorted(alone) == [n for n, type_ in enumerate(types) if type_ == "Alone"]
+    shared = "SELECT e.xmin::text, count(*) FROM effect AS e GROUP BY 1 HAVING count(*) > 1"
+    of_alone = (
+        "SELECT DISTINCT e.xmin::text FROM effect AS e JOIN txbox.processed_messages AS p ON p.message_id = e.id "
+        "WHERE p.kafka_offset = ANY(%s)"
+    )
+    together = {xmin for xmin, _ in conn.execute(shared)}
+    assert together.isdisjoint(xmin for (xmin,) in conn.execute(of_alone, (alone,)))
+
+
+def test_a_huge_message_is_held_with_all_its_bytes(settle_batch: Settle, conn: Connection) -> None:
+    huge = b'"' + b"x" * 20_000_000 + b'"'
+    settled(settle_batch, [record("Bad", huge, key=b"h", offset=0), record("T", huge[:-1], key=b"h", offset=1)])
+    assert [row[:3] for row in rows(conn)] == [(0, "waiting", "failed"), (1, "dead", "unreadable")]
+    sizes = conn.execute("SELECT octet_length(payload) FROM txbox.held_messages ORDER BY n").fetchall()
+    assert sizes == [(len(huge),), (len(huge) - 1,)]
