@@ -62,6 +62,7 @@ class Retries:
         self._troubles, self._retry, self._most, self._seconds = troubles, retry, most, seconds
         self._beat, self._clock = beat, clock
         self._handlers = Handlers(conn)
+        self._some_alone = any(handling.alone for handling in handlers.values())
         self._look_at = self._sweep_at = clock()
         #: how far the keys were looked through
         self._swept = NOWHERE
@@ -206,7 +207,7 @@ class Retries:
             self._held.failed(row, message.error, Dead(Reason(message.reason)), then="release")
             outcome.unreadable.append(message)
             return False
-        handling = self._by_type.get(message.type) or self._by_type.get(None)
+        handling = self._handling(message.type)
         began = self._clock()
         error = self._error_of(handling, message, row, apart=apart)
         if error is None:
@@ -238,9 +239,13 @@ class Retries:
         return None
 
     def _is_alone(self, row: HeldRow) -> bool:
-        message = row.read()
-        handling = self._by_type.get(message.type) or self._by_type.get(None)
+        if not self._some_alone:
+            return False
+        handling = self._handling(row.read().type)
         return handling is not None and handling.alone
+
+    def _handling(self, type_: str | None) -> Handling | None:
+        return self._by_type.get(type_) or self._by_type.get(None)
 
     def _is_released(self, outcome: Committed) -> bool:
         """Return whether the last message failed for good, and is in nobody's way."""
