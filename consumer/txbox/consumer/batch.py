@@ -14,10 +14,12 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome
 from txbox.consumer.policy import Retry, Waiting, fate
 from txbox.consumer.received import Received, Record, Unreadable
-from txbox.consumer.verdicts import Verdict, judge
 from txbox.daemon import failpoint
 
-__all__ = ["Batches", "Bounds"]
+__all__ = ["ALL_HELD", "Batches", "Bounds"]
+
+#: why no more may be held
+ALL_HELD: Final = "as many messages are held as may be (consumer.max_held)"
 
 #: seconds for which it is not counted anew how many messages of a key are held
 _COUNTED: Final = 10.0
@@ -108,7 +110,7 @@ class Batches:
 
     def _lengths(self, places: Sequence[Place]) -> dict[Place, int]:
         """Return which keys are held, and by how many rows: as of a while ago, since many rows take long to count."""
-        blocked, now = self._held.blocked(places), self._clock()
+        blocked, now = self._held.lengths(places, most=1).keys(), self._clock()
         if now >= self._counted_until:
             self._counted.clear()
             self._counted_until = now + _COUNTED
@@ -150,7 +152,7 @@ class Batches:
             return ""
         if run.blocked[place] >= self._bounds.held_key:
             return f"{run.blocked[place]:,} messages of one key are held (consumer.max_held_key)"
-        return "as many messages are held as may be (consumer.max_held)" if len(run.follow) >= room else ""
+        return ALL_HELD if len(run.follow) >= room else ""
 
     def _settle_one(self, step: Run, run: _Pass, error: Exception | None, *, apart: bool) -> None:
         place = _place(step)
@@ -162,30 +164,19 @@ class Batches:
             run.outcome.follow.append(step.message)
             return
         run.outcome.ran.append(step.message)
+        began = self._clock()
         if error is None:
-            error = self._run(step, run, apart=apart)
-        if error is not None:
+            error = self._handlers.attempt(step, apart=apart)
+        if error is None:
+            run.outcome.handled.append(Handled(step.message, self._clock() - began))
+            self._beat()
+        else:
             then = step.handling.then
             failed = Failed(step.message, error, fate(step.handling.retry or self._retry, error, 1), then)
             run.failed.append((step, failed))
             run.outcome.failed.append(failed)
             if place is not None and (isinstance(failed.fate, Waiting) or then == "hold"):
                 run.blocked[place] = 1  # at once: those behind it in this very batch must wait
-
-    def _run(self, step: Run, run: _Pass, *, apart: bool) -> Exception | None:
-        """Run a handler; return the error that is its message's own, if it runs `apart`. Raises any other."""
-        began = self._clock()
-        try:
-            (self._handlers.run_apart if apart else self._handlers.run)(step)
-        except Exception as error:
-            disconnected = self._conn.closed or self._conn.broken
-            if not apart or disconnected or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
-                raise
-            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
-            return error
-        run.outcome.handled.append(Handled(step.message, self._clock() - began))
-        self._beat()
-        return None
 
     def _put_aside(self, steps: Sequence[Step], run: _Pass) -> None:
         outcome = run.outcome

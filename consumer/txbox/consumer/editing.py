@@ -1,21 +1,19 @@
 """What a person may change in a held message: its payload and its headers. Its id, key and topic stay."""
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import orjson
 from psycopg import Connection
 
-from txbox.consumer.choosing import Choice, Choosing, Row, holder_of
+from txbox.consumer.choosing import Choice, Choosing, holder_of
 from txbox.consumer.errors import BeingTried, UnfitEdit
+from txbox.consumer.mending import write
 from txbox.consumer.received import Received, Record, read
-from txbox.daemon import person
+from txbox.consumer.stored import record_of, storable, stored_headers
 from txbox.outbox.envelope import ID, unstorable
-from txbox.schema import Statements
 
 __all__ = ["Edited", "edit"]
 
@@ -61,7 +59,15 @@ def edit(
         if not choosing.lock(Choice(ids=(message,), consumer=holder)):
             raise BeingTried(message, holder)
         told, contents = choosing.read(holder, [message])[message], choosing.contents(holder, [message])[message]
-        before = _record(told, contents)
+        before = record_of(
+            topic=told["topic"],
+            partition=told["partition"],
+            offset=told["offset"],
+            timestamp=told["timestamp"],
+            key=contents["key"],
+            payload=contents["payload"],
+            headers=contents["headers"],
+        )
         after = before._replace(
             value=before.value if payload is None else payload,
             headers=_replaced(before.headers, headers or {}, message),
@@ -71,23 +77,18 @@ def edit(
             id=message, consumer=holder, type=received.type, before=_measured(before), after=_measured(after)
         )
         if edited.changed and not dry_run:
-            _write(conn, schema, edited, after, tuple(headers or {}))
+            write(
+                conn,
+                schema,
+                "edit",
+                holder,
+                [message],
+                note={"before": edited.before, "after": edited.after, "headers": tuple(headers or {})},
+                payload=after.value,
+                headers=stored_headers(after.headers),
+                type=storable(edited.type),
+            )
     return edited
-
-
-def _record(told: Row, contents: Row) -> Record:
-    """Return a held message as the record that it was."""
-    written = told["timestamp"]
-    headers = [(name, None if value is None else base64.b64decode(value)) for name, value in contents["headers"]]
-    return Record(
-        topic=told["topic"],
-        partition=told["partition"],
-        offset=told["offset"],
-        timestamp=None if written is None else round(written.timestamp() * 1000),
-        key=contents["key"],
-        value=contents["payload"],
-        headers=headers,
-    )
 
 
 def _replaced(headers: Any, given: Mapping[str, str], message: UUID) -> Headers:
@@ -121,31 +122,8 @@ def _checked(record: Record, message: UUID) -> Received:
 
 def _measured(record: Record) -> dict[str, object]:
     """Return how large the parts of a message are, and their hashes."""
-    return {"payload": _measure(record.value), "headers": _measure(_stored(record.headers))}
+    return {"payload": _measure(record.value), "headers": _measure(stored_headers(record.headers).encode())}
 
 
 def _measure(raw: bytes | None) -> dict[str, object] | None:
     return None if raw is None else {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
-
-
-def _stored(headers: Any) -> bytes:
-    """Return headers as the column has them."""
-    return orjson.dumps(
-        [(name, None if value is None else base64.b64encode(value).decode()) for name, value in headers]
-    )
-
-
-def _write(conn: Connection[Any], schema: str, edited: Edited, record: Record, named: tuple[str, ...]) -> None:
-    what = {"consumer": edited.consumer, "before": edited.before, "after": edited.after, "headers": named}
-    conn.execute(
-        Statements(__package__, "mending.sql", schema)["edit"],
-        {
-            "consumer": edited.consumer,
-            "id": edited.id,
-            "payload": record.value,
-            "headers": _stored(record.headers).decode(),
-            "type": edited.type and edited.type.replace("\0", "\\x00"),  # as it is held: bytes stand in the headers
-            "who": person(),
-            "what": orjson.dumps(what).decode(),
-        },
-    )

@@ -60,6 +60,21 @@ class Handlers:
             self._raise_if_left(error)
             raise
 
+    def attempt(self, step: Run, *, apart: bool) -> Exception | None:
+        """Run a handler; return the error that is its message's own, if it runs `apart`. Raises any other."""
+        if not apart:
+            self.run(step)
+            return None
+        try:
+            self.run_apart(step)
+        except Exception as error:
+            lost = self._conn.closed or self._conn.broken
+            if lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
+                raise
+            self.at = None  # it is dealt with: what goes wrong later is not its fault
+            return error
+        return None
+
     def run(self, step: Run) -> None:
         """Run a handler. Raises what it raises, and an error for what it did to the transaction.
 

@@ -4,14 +4,12 @@ A key is held while it has a row that blocks: what comes after it goes behind it
 and the only one with a time at which it is due; those behind it are due when it is gone.
 """
 
-import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-import orjson
 from psycopg import Connection
 from psycopg.rows import class_row, scalar_row, tuple_row
 
@@ -19,13 +17,13 @@ from txbox.consumer.dead_letters import DeadLetters
 from txbox.consumer.outcomes import explain
 from txbox.consumer.policy import Dead, Fate, Reason, Then, Waiting
 from txbox.consumer.received import Received, Record, Unreadable, read, written_at
+from txbox.consumer.stored import record_of, storable, stored_headers
 from txbox.schema import Statements
 
 __all__ = ["NOWHERE", "Held", "HeldRow", "Place", "place_of"]
 
 #: bytes of a key by which it is known: an index entry holds no more
 _KEY: Final = 1000
-_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 class Place(NamedTuple):
@@ -71,15 +69,14 @@ class HeldRow:
     @property
     def record(self) -> Record:
         """The record that it came as."""
-        time = self.record_timestamp
-        return Record(
+        return record_of(
             topic=self.topic,
             partition=self.kafka_partition,
             offset=self.kafka_offset,
-            timestamp=None if time is None else round((time - _EPOCH).total_seconds() * 1000),
+            timestamp=self.record_timestamp,
             key=self.key,
-            value=self.payload,
-            headers=[(name, None if value is None else base64.b64decode(value)) for name, value in self.headers],
+            payload=self.payload,
+            headers=self.headers,
         )
 
     def read(self) -> Received | Unreadable:
@@ -102,16 +99,17 @@ class Held:
         self._conn = conn
         self._consumer_id = consumer_id
 
-    def blocked(self, places: Collection[Place]) -> set[Place]:
-        """Return which of the keys are held.
+    def lengths(self, places: Collection[Place], most: int) -> dict[Place, int]:
+        """Return which of the keys are held, and by how many rows: `most` for as many or more.
 
         Not in the statement that takes the ids: this one must see what that one waited for.
         """
-        return {Place(topic, bytes(key)) for topic, key in self._of("blocked", places)}
-
-    def lengths(self, places: Collection[Place], most: int) -> dict[Place, int]:
-        """Return by how many rows each of the keys is held, `most` for as many or more."""
-        return {Place(topic, bytes(key)): count for topic, key, count in self._of("lengths", places, most=most)}
+        if not places:
+            return {}
+        given = {"topics": [p.topic for p in places], "keys": [p.key for p in places], "most": most, **self._ours}
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            found = cursor.execute(self._statements["lengths"], given, prepare=True).fetchall()
+        return {Place(topic, bytes(key)): count for topic, key, count in found}
 
     def hold(self, record: Record, message: Received, error: Exception, fate: Fate, *, then: Then) -> None:
         """Put aside a message whose handler failed for the first time."""
@@ -189,7 +187,7 @@ class Held:
         """Note that a message's handler failed once more."""
         text = error if isinstance(error, str) else explain(error)
         columns = _columns(fate, then, keyed=row.key is not None)
-        given = {"id": row.message_id, "error": _storable(text), **columns, **self._ours}
+        given = {"id": row.message_id, "error": storable(text), **columns, **self._ours}
         self._conn.execute(self._statements["failed"], given)
         if self._letters and isinstance(fate, Dead):
             self._letters.write(
@@ -222,13 +220,6 @@ class Held:
             found = cursor.execute(self._statements[statement], {**parameters, **self._ours}, prepare=True)
             return list(found.fetchall())
 
-    def _of(self, statement: str, places: Collection[Place], **parameters: int) -> list[Any]:
-        if not places:
-            return []
-        given = {"topics": [p.topic for p in places], "keys": [p.key for p in places], **parameters, **self._ours}
-        with self._conn.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(self._statements[statement], given, prepare=True).fetchall()
-
     def _insert(self, rows: Sequence[dict[str, object]]) -> None:
         if rows:
             self._conn.cursor().executemany(self._statements["hold"], rows)
@@ -238,12 +229,12 @@ class Held:
     ) -> dict[str, object]:
         return {
             "id": id_,
-            "error": _storable(error),
+            "error": storable(error),
             "attempts": attempts,
             "key": record.key,
-            "type": _storable(type_),
+            "type": storable(type_),
             "payload": record.value,
-            "headers": _headers(record),
+            "headers": stored_headers(record.headers),
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
@@ -259,16 +250,3 @@ def _columns(fate: Fate, then: Then, keyed: bool) -> dict[str, object]:
             return {"state": "waiting", "reason": reason, "blocks": keyed, "delay": delay}
         case Dead(reason):
             return {"state": "dead", "reason": reason, "blocks": keyed and then == "hold", "delay": None}
-
-
-def _storable(text: str | None) -> str | None:
-    """Return text that PostgreSQL can store; the bytes as they came stand in the headers."""
-    return None if text is None else text.replace("\0", "\\x00")
-
-
-def _headers(record: Record) -> str:
-    """Return all headers, in order and with repeats, as JSON: [[name, base64 or null], ...]."""
-    pairs = [
-        (_storable(name), None if value is None else base64.b64encode(value).decode()) for name, value in record.headers
-    ]
-    return orjson.dumps(pairs).decode()

@@ -1,20 +1,7 @@
 -- A key of a held message is compared by its first 1,000 bytes everywhere: the index holds no more.
 
--- name: blocked
--- Which of these keys are held.
-SELECT given.topic, given.key
-FROM unnest(%(topics)s::text[], %(keys)s::bytea[]) AS given (topic, key)
-WHERE EXISTS (
-    SELECT
-    FROM {schema}.held_messages AS h
-    WHERE h.consumer_id = %(consumer)s
-        AND h.topic = given.topic
-        AND substring(h.key FROM 1 FOR 1000) = given.key
-        AND h.blocks
-);
-
 -- name: lengths
--- How many rows hold each of these keys, of which no more than %(most)s are counted.
+-- Which of these keys are held, and by how many rows, of which no more than %(most)s are counted.
 SELECT given.topic, given.key, held.count
 FROM unnest(%(topics)s::text[], %(keys)s::bytea[]) AS given (topic, key)
 CROSS JOIN LATERAL (
@@ -28,7 +15,8 @@ CROSS JOIN LATERAL (
             AND h.blocks
         LIMIT %(most)s
     ) AS rows
-) AS held;
+) AS held
+WHERE held.count > 0;
 
 -- name: hold
 INSERT INTO {schema}.held_messages (

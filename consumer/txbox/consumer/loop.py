@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, assert_never
 
-from txbox.consumer.batch import Batches, Bounds
+from txbox.consumer.batch import ALL_HELD, Batches, Bounds
 from txbox.consumer.broker import Broker
 from txbox.consumer.config import ConsumerConfig
 from txbox.consumer.consumer import Consumer, Run, plan, together
@@ -147,6 +147,7 @@ class Loop:
                     self._following += _WEIGHT * (len(outcome.follow) / new - self._following)
                 self._size.learn(taken, self._clock() - began)
                 troubles.committed(outcome)
+                self._note_full(outcome)
                 self._tell(outcome)
             case Stopped():
                 self._broker.put_back(records)
@@ -224,21 +225,24 @@ class Loop:
             return self._retries.probe(nth)
         return outcome
 
-    def _tell(self, committed: Committed) -> None:
-        self._metrics.committed(committed)
-        self._health.set("database", True)
-        if not self._troubles.outage:
-            self._health.set("handlers", not committed.full, committed.full or self._held_now)
+    def _note_full(self, committed: Committed) -> None:
+        """Count what is held now, and fetch nothing for a second if no more may be."""
+        self._room -= len(committed.failed) + len(committed.follow)
         self._full = committed.full
         if committed.full:
             self._full_until = self._clock() + 1.0
             _log.warning("paused", extra={"why": committed.full})
+
+    def _tell(self, committed: Committed) -> None:
+        self._metrics.committed(committed)
+        self._health.set("database", True)
+        if not self._troubles.outage:
+            self._health.set("handlers", not self._full, self._full or self._held_now)
         for message in committed.duplicates:
             _log.info("already processed", extra=_place(message))
         for failed in committed.failed:
             self._tell_failed(failed.message, failed.error, failed.fate)
         if committed.follow:
-            self._room -= len(committed.follow)
             _log.info("held behind others of their keys", extra={"messages": len(committed.follow)})
         for bad in committed.unreadable:
             _log.warning(
@@ -248,7 +252,6 @@ class Loop:
 
     def _tell_failed(self, message: Received, error: Exception, fate: Waiting | Dead) -> None:
         extra = {"why": explain(error), "attempt": message.attempt, **_place(message)}
-        self._room -= 1
         match fate:
             case Waiting(delay):
                 self._retries.expect(delay)
@@ -281,12 +284,13 @@ class Loop:
             if any(counts.values())
             else ""
         )
-        if not self._troubles.outage:
-            self._health.set("handlers", True, self._held_now)
         if self._room <= 0:
             self._full_until = began + _LOOK_EVERY * 2
-            self._full = "as many messages are held as may be (consumer.max_held)"
-            self._health.set("handlers", False, self._full)
+            self._full = ALL_HELD
+        elif self._full == ALL_HELD:
+            self._full = ""
+        if not self._troubles.outage:
+            self._health.set("handlers", not self._full, self._full or self._held_now)
         self._look_at = self._clock() + max(_LOOK_EVERY, _SHARE * (self._clock() - began))
 
 

@@ -4,7 +4,7 @@ Each change is in `txbox.audit`, in the transaction that makes it. Nobody waits 
 tried just now is left as it is, and told. Nothing here calls a handler: the consumer's processes act within a second.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -17,7 +17,7 @@ from txbox.consumer.choosing import Choice, Choosing, Row, State, told
 from txbox.daemon import person
 from txbox.schema import Statements
 
-__all__ = ["SETTINGS", "Mended", "Outcome", "Told", "discard", "retry"]
+__all__ = ["SETTINGS", "Mended", "Outcome", "Told", "discard", "retry", "write"]
 
 #: a row that was changed a moment ago is looked at as it is now
 SETTINGS: Final = {"default_transaction_isolation": "read committed"}
@@ -93,19 +93,34 @@ def _mend(
     if not conn.autocommit:
         raise ValueError(f"{what} commits each batch: call it on a connection in autocommit")
     choosing = Choosing(conn, schema)
-    statement = Statements(__package__, "mending.sql", schema)[what]
     # Behind a message there may be 10,000 of its key: a retry of whatever was chosen is none of theirs.
     followers = what is Mended.DISCARD or choice.ids is not None
     for consumer, ids in choosing.find(choice, followers=followers).items():
-        note = orjson.dumps({"consumer": consumer, "chosen_by": _chosen_by(choice)}, default=str).decode()
         for start in range(0, len(ids), most):
             some = ids[start : start + most]
             with conn.transaction():
                 told = _look(choosing, what, choice, consumer, some)
                 wanted = [one.id for one in told if one.outcome is Outcome.DONE]
                 if wanted and not dry_run:
-                    conn.execute(statement, {"consumer": consumer, "ids": wanted, "who": person(), "what": note})
+                    write(conn, schema, what, consumer, wanted, note={"chosen_by": _chosen_by(choice)})
             yield told
+
+
+def write(
+    conn: Connection[Any],
+    schema: str,
+    what: str,
+    consumer: str,
+    ids: Sequence[UUID],
+    *,
+    note: Mapping[str, object],
+    **columns: object,
+) -> None:
+    """Change rows that are locked, in the transaction that is open, and note in the audit who did."""
+    statements = Statements(__package__, "mending.sql", schema)
+    conn.execute(statements[what], {"consumer": consumer, "ids": list(ids), **columns})
+    noted = orjson.dumps({"consumer": consumer, **note, "messages": ids}, default=str).decode()
+    conn.execute(statements["note"], {"who": person(), "command": f"held {what}", "what": noted})
 
 
 def _look(choosing: Choosing, what: Mended, choice: Choice, consumer: str, ids: list[UUID]) -> list[Told]:

@@ -91,16 +91,18 @@ def type_of(record: Record) -> str | None:
 
 def read(record: Record, attempt: int = 1) -> Received | Unreadable:
     """Return the message that a record is, or why it is none."""
-    raw_id = _last(record, ID)
+    last = dict(record.headers)
+    raw_id = last.get(ID)
     message_id = _message_id(record, raw_id)
     try:
-        type_ = type_of(record)
+        raw_type = last.get(TYPE)
+        type_ = None if raw_type is None else raw_type.decode()
     except UnicodeDecodeError:
         return Unreadable(id=message_id, type=None, reason="unreadable", error="header type is no UTF-8", record=record)
     if raw_id is None:
         error = "no header id: a copy of this record could not be known as one"
         return Unreadable(id=message_id, type=type_, reason="no_id", error=error, record=record)
-    headers = {name: _text(value) for name, value in record.headers}
+    headers = {name: _text(value) for name, value in last.items()}
     given = headers.get(CONTENT_TYPE)
     content_type = given if isinstance(given, str) else DEFAULT_CONTENT_TYPE
     try:

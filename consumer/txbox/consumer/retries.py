@@ -16,7 +16,7 @@ from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
 from txbox.consumer.policy import Dead, Reason, Retry, fate
 from txbox.consumer.received import Received, Unreadable
 from txbox.consumer.troubles import Troubles
-from txbox.consumer.verdicts import Verdict, judge
+from txbox.consumer.verdicts import Verdict
 from txbox.daemon import failpoint
 
 __all__ = ["NoHandler", "Retries"]
@@ -227,16 +227,7 @@ class Retries:
             return NoHandler(message.type)
         if (blamed := self._troubles.blamed.get(message.id)) is not None:
             return blamed
-        step = Run(handling, message, row.record)
-        try:
-            (self._handlers.run_apart if apart else self._handlers.run)(step)
-        except Exception as error:
-            lost = self._conn.closed or self._conn.broken
-            if not apart or lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
-                raise
-            self._handlers.at = None  # it is dealt with: what goes wrong later is not its fault
-            return error
-        return None
+        return self._handlers.attempt(Run(handling, message, row.record), apart=apart)
 
     def _is_alone(self, row: HeldRow) -> bool:
         if not self._some_alone:

@@ -245,3 +245,18 @@ def test_all_held_keys_are_looked_through_a_part_at_a_time(
     assert looks == 4
     query = "SELECT DISTINCT ON (topic, key) message_id, due_at FROM txbox.held_messages ORDER BY topic, key, n"
     assert found == [id_ for id_, due in conn.execute(query) if due is None]
+
+
+def test_it_is_unready_while_no_more_may_be_held_and_ready_when_a_person_made_room(
+    shop: Shop, run: Callable[..., Any], effects: Effects, topics: Topics, topic: str, conn: Connection
+) -> None:
+    """Also where nothing comes meanwhile that could tell."""
+    shop.bad_offsets, shop.error = {0, 1}, Reject("no")
+    topics.put(topic, *keyed("ab"))
+    with run(max_held=2) as runner:
+        eventually(lambda: "max_held" in runner.health.report().checks["handlers"].why)
+        topics.put(topic, *keyed("c"))
+        assert not runner.health.report().ready
+        conn.execute("DELETE FROM txbox.held_messages")
+        eventually(lambda: runner.health.report().ready)
+        eventually(lambda: effects.count() == 1)
