@@ -27,7 +27,7 @@ ROLES = (
         _SQL,
         "WHEN duplicate_object OR unique_violation THEN NULL;",
         "WHEN division_by_zero THEN NULL;",
-        f"{_TESTS} -k for_several_schemas",
+        f"{_TESTS} -k just_made",
     ),
     Mutant(
         "what a role has too much is left to it",
@@ -49,5 +49,19 @@ ROLES = (
         "PERFORM pg_advisory_xact_lock(hashtextextended('txbox migrate ' || {literal}, 0));",
         "",
         f"{_TESTS} -k at_once_while_others_write",
+    ),
+    Mutant(
+        "the SQL for others runs a step again",
+        "schema/txbox/schema/script.sql",
+        "ELSIF NOT EXISTS (SELECT FROM {schema}.migration WHERE version = {version}) THEN",
+        "ELSE",
+        "tests/integration/schema/test_script.py -k from_any_version",
+    ),
+    Mutant(
+        "the SQL for others notes nothing",
+        "schema/txbox/schema/script.sql",
+        "INSERT INTO {schema}.migration (version, name, checksum) VALUES ({version}, {step}, {checksum});",
+        "",
+        "tests/integration/schema/test_script.py -k from_any_version",
     ),
 )

@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection, errors, sql
 
 from tests.integration.schema.roles import ROLES, as_user, grant, users
+from tests.waiting import eventually
 from txbox.daemon import Database
 from txbox.outbox import Message, Outbox
 from txbox.schema import migrate, partition, roles
@@ -191,20 +192,25 @@ def test_it_may_be_run_again_by_several_at_once_while_others_write(
         list(pool.map(lambda job: job(0), [apply, write, apply, write, apply, apply]))
 
 
-def test_roles_are_made_for_several_schemas_at_once(conn: Connection, database: Database) -> None:
-    """They belong to the server, the lock to a schema: somebody finds those that another one has just made."""
+def test_a_role_is_just_made_by_somebody_else(conn: Connection, database: Database) -> None:
+    """Roles belong to the server, the lock to a schema of a database."""
     names = [f"txbox_race_{n}" for n in range(4)]
+    text = roles("another").partition("REVOKE")[0]
+    for role, name in zip(ROLES, names, strict=True):
+        text = text.replace(role, name)
 
-    def make(n: int) -> None:
-        text = roles(f"schema {n}").partition("REVOKE")[0]
-        for role, name in zip(ROLES, names, strict=True):
-            text = text.replace(role, name)
-        with psycopg.connect(database.url, autocommit=True) as mine:
+    def make() -> None:
+        with psycopg.connect(database.url, autocommit=True, application_name="makes roles") as mine:
             mine.execute(text.encode())
 
+    waits = "SELECT FROM pg_stat_activity WHERE application_name = 'makes roles' AND wait_event_type = 'Lock'"
     try:
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(make, range(24)))
+        with ThreadPoolExecutor(1) as pool, psycopg.connect(database.url) as other:
+            other.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(names[1])))
+            made = pool.submit(make)
+            eventually(lambda: conn.execute(waits.encode()).rowcount)
+            other.commit()
+            made.result(20)
         assert conn.execute("SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)", (names,)).fetchone() == (4,)
     finally:
         for name in names:
