@@ -13,11 +13,12 @@ from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
 from tests.mutants.partitions import PARTITIONS
+from tests.mutants.roles import ROLES
 from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
+ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 

@@ -53,6 +53,10 @@ class _Txbox(click.Group):
             raise click.ClickException(str(error)) from error
         except psycopg.errors.UndefinedTable as error:
             raise click.ClickException("txbox's tables are not there. Run: txbox db migrate") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise click.ClickException(
+                f"PostgreSQL: {error.diag.message_primary}. What each role may do: txbox db roles"
+            ) from error
         except psycopg.OperationalError as error:
             raise click.ClickException(f"PostgreSQL: {str(error).strip()}") from error
         except psycopg.Error as error:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from txbox.schema import Statements, migrate
+from txbox.schema import Statements, migrate, roles
 
 __all__ = ["CUSTOMERS", "EXPIRED_CARD", "PLACED", "TOPIC", "Shop", "open_shop"]
 
@@ -16,15 +16,22 @@ PLACED: Final = "OrderPlaced"
 CUSTOMERS: Final = 50
 #: the customer whose payments fail until somebody does something about it
 EXPIRED_CARD: Final = 13
+#: users of the billing service's database
+_BILLING: Final = frozenset({"shop_billing", "shop_on_call"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """Where the shop is."""
+    """Where the shop is. These URLs are the owner's; services have `url_of` one of their users."""
 
     orders_url: str
     billing_url: str
     bootstrap_servers: str
+
+    def url_of(self, user: str) -> str:
+        """Return the URL with which a user of shop.sql connects: each may do what its service does, and no more."""
+        url = urlsplit(self.billing_url if user in _BILLING else self.orders_url)
+        return urlunsplit(url._replace(netloc=f"{user}@{url.hostname}:{url.port}"))
 
 
 def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
@@ -36,9 +43,13 @@ def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
     )
     tables = Statements(__package__, "shop.sql", "public")
     parameters = {"customers": CUSTOMERS, "expired_card": EXPIRED_CARD}
-    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
+    for url, names in (
+        (shop.orders_url, ["orders", "orders_users"]),
+        (shop.billing_url, ["billing", "provider", "held", "billing_users"]),
+    ):
         with psycopg.connect(url, autocommit=True) as conn:
             migrate(conn)
+            conn.execute(roles().encode())
             for name in names:
                 psycopg.ClientCursor(conn).execute(tables[name], parameters)
     return shop
