@@ -47,6 +47,7 @@ imports: venv
 
 drift: venv
 	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.metrics_page --check
 
 bench: venv
 	$(BIN)/python -m bench
