@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.grafana import dashboard
-from deploy.grafana.dashboard import FILE, Panel, named
+from deploy.grafana.dashboard import FILE, named
+from deploy.grafana.panels import Panel
 from docs.metrics_page import every
 
 BOARD = json.loads(FILE.read_text())
@@ -26,7 +27,7 @@ def test_every_metric_is_on_the_dashboard_and_no_other():
 
 def test_panel_of_a_metric_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch):
     typo = Panel(title="Typo", queries={"": "rate(txbox_relay_publisht_total[5m])"})
-    monkeypatch.setattr(dashboard, "_ROWS", {"At a glance": (typo,)})
+    monkeypatch.setattr(dashboard, "ROWS", {"At a glance": (typo,)})
     with pytest.raises(KeyError, match="txbox_relay_publisht_total"):
         dashboard.text()
 
