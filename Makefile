@@ -47,6 +47,8 @@ imports: venv
 
 drift: venv
 	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.metrics_page --check
+	$(BIN)/python -m deploy.grafana.dashboard --check
 
 bench: venv
 	$(BIN)/python -m bench

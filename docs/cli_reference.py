@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from docs.made import keep
 from txbox.cli.main import txbox
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -28,17 +29,5 @@ def text() -> str:
     return "# Commands\n\nMade by `python -m docs.cli_reference`.\n\n" + "\n".join(pages(txbox, "txbox"))
 
 
-def main() -> int:
-    """Write the page; with --check, return 1 if it is not as it should be."""
-    if "--check" not in sys.argv:
-        PAGE.write_text(text(), "utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text("utf-8") == text():
-        print("docs/cli.md is as it should be")
-        return 0
-    print("docs/cli.md has drifted from the commands: run python -m docs.cli_reference", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, text(), "docs.cli_reference"))
