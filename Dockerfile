@@ -12,7 +12,8 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     uv build --quiet --wheel --require-hashes --build-constraint requirements.txt --out-dir /wheels \
  && uv venv --quiet --python "$(command -v python)" /opt/txbox \
- && uv pip install --quiet --python /opt/txbox --only-binary :all: --constraint requirements.txt /wheels/*.whl
+ && uv pip install --quiet --python /opt/txbox --only-binary :all: --constraint requirements.txt /wheels/*.whl \
+ && rm /opt/txbox/.lock # uv's, and everybody may write it
 # The bill of materials: what is in there, with versions and licences, for whoever looks for holes.
 RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible --output-format JSON \

@@ -1,6 +1,6 @@
 """The shop as a standing one: docker-compose.yml keeps it open, people kill what they like, and then it is counted.
 
-`python -m txbox.demo.standing furnish|order|judge`; where the shop is, the environment says.
+`python -m txbox.demo.standing furnish|order|trading|judge`; where the shop is, the environment says.
 """
 
 import os
@@ -34,10 +34,12 @@ def main(what: str) -> int:
             furnish(shop, expired_card=None)
         case "order":
             orders.main(shop.orders_url, seed=time.time_ns(), pause=_PAUSE)
+        case "trading":
+            return 0 if evidence.trading(shop) else 1
         case "judge":
             return _judge(shop)
         case _:
-            raise SystemExit(f"{what!r}: furnish, order or judge")
+            raise SystemExit(f"{what!r}: furnish, order, trading or judge")
     return 0
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the real image does at its start, as far as we use it: initdb with a password or with trust, /docker-entrypoint-initdb.d.
+# What the real image does at its start, as far as we use it: initdb with a password, and /docker-entrypoint-initdb.d.
 set -euo pipefail
 if [ "$(id -u)" = 0 ]; then
     install --directory --owner postgres --mode 0700 "$PGDATA"
@@ -13,11 +13,11 @@ if [ "$1" = postgres ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     initdb --pgdata "$PGDATA" --username "${POSTGRES_USER:-postgres}" --pwfile <(echo "${password:-none}")
     echo "host all all all $method" >>"$PGDATA/pg_hba.conf"
     echo "listen_addresses = '*'" >>"$PGDATA/postgresql.conf"
-    pg_ctl --pgdata "$PGDATA" --options "-c listen_addresses='' -c unix_socket_directories=/tmp" --wait start
+    pg_ctl --pgdata "$PGDATA" --options "-c listen_addresses='' -c unix_socket_directories=/var/run/postgresql" --wait start
     for file in /docker-entrypoint-initdb.d/*.sql; do
-        [ ! -f "$file" ] || psql --host /tmp --username "${POSTGRES_USER:-postgres}" --dbname postgres -v ON_ERROR_STOP=1 --file "$file"
+        [ ! -f "$file" ] || psql --host /var/run/postgresql --username "${POSTGRES_USER:-postgres}" --dbname postgres -v ON_ERROR_STOP=1 --file "$file"
     done
     pg_ctl --pgdata "$PGDATA" --mode fast --wait stop
 fi
-[ "$1" = postgres ] && set -- "$@" -c unix_socket_directories=/tmp
+[ "$1" = postgres ] && set -- "$@" -c unix_socket_directories=/var/run/postgresql
 exec "$@"
