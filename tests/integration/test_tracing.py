@@ -207,6 +207,19 @@ def test_traces_that_nobody_records_cost_the_relay_nothing(tracing: Tracing) -> 
     assert list(traced([unrecorded, recorded, unrecorded])) == [recorded]
 
 
+@pytest.mark.parametrize(
+    "odd", ['[{"traceparent": "%s"}]', '{"a": {"traceparent": "%s"}}', '{"traceparent": "%s", "n": 1e400}']
+)
+def test_headers_of_other_writers_end_no_relay(
+    tracing: Tracing, conn: Connection, topic: str, relay_once: Callable[..., Relay], topics: Topics, odd: str
+) -> None:
+    insert = "INSERT INTO txbox.outbox (type, topic, payload, headers) VALUES ('T', %s, '{}', %s)"
+    conn.execute(insert, (topic, odd % TRACE))
+    relay_once()
+    assert len(topics.read(topic)) == 1
+    assert tracing.spans == []
+
+
 def test_a_batch_has_a_hundred_spans_at_most(
     tracing: Tracing, publish: Publish, topic: str, relay_once: Callable[..., Relay]
 ) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-import orjson
-
-from txbox.outbox.context import opentelemetry
+from txbox.outbox.context import TRACEPARENT, opentelemetry
+from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import Row
 
 __all__ = ["tell_sent", "traced"]
@@ -35,5 +34,7 @@ def tell_sent(rows: Sequence[Row], departed: float) -> None:
     ended = time.time_ns()
     began = ended - int((time.monotonic() - departed) * 1e9)
     for row in rows:
-        headers = {name: value for name, value in orjson.loads(row.headers or "{}").items() if isinstance(value, str)}
-        spans.tell_sent(row.id, row.topic, headers, began=began, ended=ended)
+        sent = record_headers(row.id, row.type, row.headers)
+        headers = {name: value for name, value in sent if isinstance(value, str)}
+        if TRACEPARENT in headers:  # of another writer's row anything may be deep in some other value
+            spans.tell_sent(row.id, row.topic, headers, began=began, ended=ended)
