@@ -11,6 +11,7 @@ from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.consumer import Handler, Run, name_of
+from txbox.consumer.context import context_of
 from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.outcomes import Stopped
@@ -34,8 +35,8 @@ SAVEPOINT txbox_constraints; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_co
 class Handlers:
     """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
 
-    def __init__(self, conn: GuardedConnection) -> None:
-        self._conn = conn
+    def __init__(self, conn: GuardedConnection, consumer: str) -> None:
+        self._conn, self._consumer = conn, consumer
         #: the message whose handler is running
         self.at: Run | None = None
         #: those that ran since the last `guarding` began, in order
@@ -108,7 +109,8 @@ class Handlers:
         began = time.monotonic()
         depth = self._conn.depth
         try:
-            step.handling.handler(self._conn, step.message)
+            with context_of(step.message, self._consumer):
+                step.handling.handler(self._conn, step.message)
         except Rollback as error:
             # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
             raise TransactionControl("psycopg.Rollback") from error

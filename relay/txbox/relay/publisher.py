@@ -18,6 +18,7 @@ from txbox.relay.errors import AccessDenied, PublisherLost, RelayError, Undelive
 from txbox.relay.flights import Failure, Flight, Flights
 from txbox.relay.held import Key, divide, keys_of
 from txbox.relay.topics import Topics
+from txbox.relay.traces import traced
 
 __all__ = ["Progress", "Publisher"]
 
@@ -130,6 +131,7 @@ class Publisher:
         """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, AccessDenied, PublisherLost."""
         flight = self._flights.depart(batch.rows, batch.frontier, batch.hold)
         self._held |= keys_of(batch.hold)
+        flight.traced = traced(batch.rows)
         if batch.rows:
             self._suspect = (batch.rows[0], flight) if self._trying else None
         produce, delivered = self._producer.produce, flight.delivered
