@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
@@ -17,7 +18,7 @@ from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
+ALL = (*ADOPTION, *CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 
