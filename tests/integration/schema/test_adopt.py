@@ -113,6 +113,9 @@ def test_writers_need_no_right_on_the_outbox_and_others_cannot_use_the_trigger(c
     try:
         conn.execute(f"SET ROLE {name}")
         conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+        conn.execute("RESET ROLE")
+        conn.execute(f"GRANT USAGE ON SCHEMA txbox TO {name}")  # as every reader of txbox's tables has
+        conn.execute(f"SET ROLE {name}")
         conn.execute("CREATE TABLE mine (id uuid)")
         with pytest.raises(errors.InsufficientPrivilege):
             conn.execute(
