@@ -15,7 +15,7 @@ def pages(command: click.Command, path: str, parent: click.Context | None = None
     """Yield the help of a command and of all below it."""
     ctx = click.Context(command, info_name=path, parent=parent, max_content_width=110, terminal_width=110)
     title = " ".join(filter(None, (parent.command_path if parent else "", path)))
-    yield f"## {title}\n\n```\n{command.get_help(ctx)}\n```\n"
+    yield f"## {title}\n\n```text\n{command.get_help(ctx)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
             below = command.get_command(ctx, name)
