@@ -1,14 +1,14 @@
-"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
+"""Make the pages that are made from code: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
+from docs import configuration_reference
 from txbox.cli.main import txbox
-
-PAGE = Path(__file__).with_name("cli.md")
 
 
 def pages(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
@@ -29,16 +29,22 @@ def text() -> str:
 
 
 def main() -> int:
-    """Write the page; with --check, return 1 if it is not as it should be."""
+    """Write the pages; with --check, return 1 if one is not as it should be."""
+    drifted = [page for page, made in PAGES.items() if not page.exists() or page.read_text("utf-8") != made()]
     if "--check" not in sys.argv:
-        PAGE.write_text(text(), "utf-8")
+        for page in drifted:
+            page.write_text(PAGES[page](), "utf-8")
         return 0
-    if PAGE.exists() and PAGE.read_text("utf-8") == text():
-        print("docs/cli.md is as it should be")
-        return 0
-    print("docs/cli.md has drifted from the commands: run python -m docs.cli_reference", file=sys.stderr)
-    return 1
+    for page in drifted:
+        print(f"docs/{page.name} has drifted from the code: run python -m docs.cli_reference", file=sys.stderr)
+    return 1 if drifted else 0
 
+
+#: which text belongs into which page
+PAGES: Final[Mapping[Path, Callable[[], str]]] = {
+    Path(__file__).with_name("cli.md"): text,
+    Path(__file__).with_name("configuration.md"): configuration_reference.text,
+}
 
 if __name__ == "__main__":
     sys.exit(main())
