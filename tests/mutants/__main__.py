@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
@@ -19,7 +20,7 @@ from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
+ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 
