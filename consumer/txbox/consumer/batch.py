@@ -14,6 +14,7 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome
 from txbox.consumer.policy import Retry, Waiting, fate
 from txbox.consumer.received import Received, Record, Unreadable
+from txbox.consumer.transactions import Transactions
 from txbox.daemon import failpoint
 
 __all__ = ["ALL_HELD", "Batches", "Bounds"]
@@ -60,6 +61,7 @@ class Batches:
         *,
         retry: Retry | None = None,
         bounds: Bounds | None = None,
+        transactions: Transactions | None = None,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,7 +69,7 @@ class Batches:
         self._conn, self._inbox, self._held = conn, inbox, held
         self._retry, self._bounds = retry or Retry(), bounds or Bounds()
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn)
+        self._handlers = Handlers(conn, transactions)
         #: by how many rows keys are held
         self._counted: dict[Place, int] = {}
         self._counted_until = 0.0
@@ -89,7 +91,7 @@ class Batches:
         """
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 if in_turn:
                     self._inbox.take_turn()
                 run = self._begin(steps)

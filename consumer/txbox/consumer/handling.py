@@ -13,6 +13,7 @@ from txbox.consumer.consumer import Run, name_of
 from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.outcomes import Stopped
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.verdicts import Verdict, judge
 from txbox.outbox import TransactionFailed
 
@@ -32,14 +33,26 @@ RELEASE txbox_message; SAVEPOINT txbox_message
 class Handlers:
     """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
 
-    def __init__(self, conn: GuardedConnection) -> None:
+    def __init__(self, conn: GuardedConnection, transactions: Transactions | None = None) -> None:
         self._conn = conn
+        self._transactions = transactions or Transactions(conn)
         #: the message whose handler is running
         self.at: Run | None = None
         #: names of those that ran since the last `guarding` began, in order
         self._ran: list[str] = []
         #: whether there is a savepoint to go back to
         self._marked = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction, from BEGIN to COMMIT, of which handlers are told how it ended."""
+        committed = False
+        try:
+            with self._conn.transaction():
+                yield
+            committed = True
+        finally:
+            self._transactions.end(committed=committed)
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -83,18 +96,11 @@ class Handlers:
         self.at = step
         self._ran.append(name_of(step.handling.handler))
         began = time.monotonic()
-        depth = self._conn.depth
         try:
-            step.handling.handler(self._conn, step.message)
-        except Rollback as error:
-            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
-            raise TransactionControl("psycopg.Rollback") from error
-        finally:
-            is_left = self._conn.depth != depth
-            if is_left:
-                self._conn.abandon(depth)
-        if is_left:
-            raise BlockLeft
+            self._call(step)
+        except BaseException:
+            self._transactions.undo()
+            raise
         if time.monotonic() - began > _LONG:
             self._conn.execute("SELECT 1")  # or a session that was ended meanwhile would be blamed on the next message
         match self._conn.info.transaction_status:
@@ -109,6 +115,21 @@ class Handlers:
                 raise psycopg.OperationalError("the connection was lost, which the handler passed over")
             case _:
                 raise TransactionLeft(self._ran)
+
+    def _call(self, step: Run) -> None:
+        depth = self._conn.depth
+        try:
+            step.handling.handler(self._transactions.begin(), step.message)
+        except Rollback as error:
+            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
+            raise TransactionControl("psycopg.Rollback") from error
+        finally:
+            is_left = self._conn.depth != depth
+            if is_left:
+                self._conn.abandon(depth)
+        if is_left:
+            raise BlockLeft
+        self._transactions.flush()
 
     def run_apart(self, step: Run) -> None:
         """Run a handler so that what it did can be undone, and nothing else: after an error none of it is left.
@@ -126,6 +147,7 @@ class Handlers:
         except TransactionLeft:
             raise
         except Exception as error:
+            self._transactions.undo()
             if not self._conn.closed:
                 with suppress(psycopg.Error):
                     self._conn.execute("ROLLBACK TO txbox_message")
