@@ -15,7 +15,9 @@ from txbox.outbox import OutboxError
 __all__ = ["Committed", "Failed", "Handled", "Outcome", "Stopped", "explain"]
 
 #: files in which no handler stands
-_OURS: Final = re.compile(r"[/\\\\](psycopg|psycopg_binary|txbox[/\\\\](consumer|outbox|schema))[/\\\\]")
+_OURS: Final = re.compile(
+    r"[/\\\\](psycopg|psycopg_binary|sqlalchemy|django|txbox[/\\\\](consumer|outbox|schema))[/\\\\]"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class UnknownConnection(OutboxError):
             f"cannot write through {type(given).__module__}.{type(given).__qualname__}: "
             + (
                 why
-                or "give an open connection of psycopg, SQLAlchemy (or its Session), Django, or with aadd of asyncpg"
+                or "give add a psycopg.Connection, an SQLAlchemy Session or Connection, or Django's connection; give "
+                "aadd an async one of these, or of asyncpg"
             )
         )
 
