@@ -66,8 +66,15 @@ def _a_refused_message(session: Session, topic: str) -> None:
     session.words |= {"orders": topic, "0198f2c5-...": str(refused)}
 
 
+def _a_transaction(session: Session, topic: str) -> None:
+    """Users that the page makes or has are gone in the end: roles are the whole server's."""
+    session.conn.execute("BEGIN")
+    session.conn.execute("CREATE ROLE billing; CREATE ROLE grafana; CREATE ROLE auditor")
+
+
 #: what a page takes for granted
 STAGES: dict[str, Callable[[Session, str], None]] = {
     "held.md": _a_dead_message,
     "kafka-errors.md": _a_refused_message,
+    "roles.md": _a_transaction,
 }
