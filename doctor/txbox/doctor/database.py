@@ -21,8 +21,8 @@ _NAMED: Final = 4
 def judge_rights(found: Rights) -> Finding:
     """Say whether the four roles have what they need, and nothing else."""
     mend = "txbox db roles --apply, as the owner of the tables"
-    if len(found.absent) == 4:
-        return warn("there are no roles: every service connects as the owner, who may do everything", mend)
+    if found.unused:
+        return warn("no roles are in use here: who uses the tables may do everything, or has rights of your own", mend)
     if found.absent:
         return fail(f"roles are not there: {', '.join(found.absent)}", mend)
     if found.missing:

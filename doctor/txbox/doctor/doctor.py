@@ -26,7 +26,15 @@ from txbox.doctor.cluster import (
 from txbox.doctor.database import judge_clock, judge_rights, judge_users, skew
 from txbox.doctor.finding import Check, Finding, fail, ok, warn
 from txbox.doctor.probe import Probe
-from txbox.doctor.standing import judge_dead, judge_lag, judge_others, judge_refused, judge_relay, judge_standby
+from txbox.doctor.standing import (
+    judge_dead,
+    judge_lag,
+    judge_others,
+    judge_refused,
+    judge_relay,
+    judge_standby,
+    runs,
+)
 from txbox.outbox import Outbox
 from txbox.relay import RelayConfig
 from txbox.relay import report as relays
@@ -57,8 +65,11 @@ class Doctor:
         config: RelayConfig | None = None,
         *,
         topics: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+        patience: float = 20.0,
     ) -> None:
-        self._where, self._which = database, kafka
+        """`patience`: seconds for the probe to come back, and for the relay to be past it then."""
+        self._where, self._which, self._clock, self._patience = database, kafka, clock, patience
         # It looks, and makes no topic.
         self._config, self._create = (
             replace(config or RelayConfig(), create_topics=False),
@@ -119,7 +130,7 @@ class Doctor:
 
     @cached_property
     def _probe(self) -> Probe:
-        return Probe(self._conn, self._database, self._kafka)
+        return Probe(self._conn, self._database, self._kafka, clock=self._clock, patience=self._patience)
 
     @property
     def _schema(self) -> str:
@@ -152,9 +163,9 @@ class Doctor:
         )
 
     def _look_at_clock(self) -> Finding:
-        before = time.time()
+        before = self._clock()
         told = float(self._row("now")[0])
-        return judge_clock("the database's", skew(told, before, time.time()))
+        return judge_clock("the database's", skew(told, before, self._clock()))
 
     def _look_at_kafka(self) -> Finding:
         asked = addresses(self._kafka.bootstrap_servers)
@@ -193,16 +204,20 @@ class Doctor:
         lags = {name: sum(part["lag"] for part in consumers.lag(self._kafka, name)) for name in names}
         if not names:
             return judge_lag({}, {})
-        described = AdminClient(admin_settings(self._kafka)).describe_consumer_groups(names, request_timeout=_PATIENCE)
+        admin = AdminClient(admin_settings(self._kafka))
+        described = admin.describe_consumer_groups(names, request_timeout=_PATIENCE)
         return judge_lag(lags, {name: len(group.result(2 * _PATIENCE).members) for name, group in described.items()})
 
     def _send_probe(self) -> Finding:
-        if not any(relay["leading"] for relay in self._relays()):
+        if not any(runs(relay) for relay in self._relays()):
             return fail("no relay runs: nothing was sent", "txbox relay run")
         return self._probe.send()
 
     def _relays(self) -> list[dict[str, Any]]:
-        return relays.status(self._conn, self._schema)
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            saved: dict[str, float] = dict(cursor.execute(self._statements["saved"]).fetchall())
+        found = relays.status(self._conn, self._schema)
+        return [{**relay, "saved_ago": saved.get(relay["name"], 0.0)} for relay in found]
 
     def _row(self, name: str, parameters: Mapping[str, object] | None = None) -> tuple[Any, ...]:
         with closing(self._conn.cursor(row_factory=tuple_row)) as cursor:

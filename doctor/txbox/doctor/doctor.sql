@@ -7,6 +7,10 @@ SELECT count(*)
 FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = left('txbox relay ' || %(name)s, 63);
 
+-- name: saved
+-- When each relay saved its cursor, or took the lead: seconds ago, by the server's own clock.
+SELECT name, date_part('epoch', clock_timestamp() - saved_at) FROM {schema}.relay_cursor;
+
 -- name: topics
 -- Where the newest messages go.
 SELECT DISTINCT coalesce(o.topic, replace(%(template)s, '{{aggregate}}', o.aggregatetype)) AS topic
@@ -26,7 +30,7 @@ FROM {schema}.outbox_held;
 SELECT %(seq)s < min(least(tail + 1, lower(gaps))) FROM {schema}.relay_cursor;
 
 -- name: seq
-SELECT seq, date_part('epoch', created_at) FROM {schema}.outbox WHERE seq > %(after)s AND id = %(id)s;
+SELECT seq FROM {schema}.outbox WHERE seq > %(after)s AND id = %(id)s;
 
 -- name: drawn
 SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence(%(table)s, 'seq')::regclass), 0);

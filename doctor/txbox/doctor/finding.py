@@ -21,7 +21,7 @@ __all__ = ["Check", "Finding", "Level", "examine", "fail", "ok", "skipped", "war
 #: their messages have the mend
 _TOLD: Final = (DoctorError, SchemaError, RelayError, DaemonError, ConsumerError)
 
-_MEND: Final = re.compile(r"[.:;]?\s*(?:Mend|Run): ")
+_MEND: Final = re.compile(r"[.:;,]?\s*(?:Mend|Run|then run): ")
 
 
 class Level(StrEnum):
@@ -100,3 +100,5 @@ def _look(check: Check) -> Finding:
         return fail(f"PostgreSQL: {str(error).strip() or type(error).__name__}")
     except KafkaException as error:
         return fail(f"Kafka: {told(error)}")
+    except TimeoutError:
+        return fail("Kafka did not answer in time")

@@ -5,14 +5,21 @@ from typing import Any, Final
 
 from txbox.doctor.finding import Finding, fail, ok, warn
 
-__all__ = ["judge_dead", "judge_lag", "judge_others", "judge_refused", "judge_relay", "judge_standby"]
+__all__ = ["judge_dead", "judge_lag", "judge_others", "judge_refused", "judge_relay", "judge_standby", "runs"]
 
 Record = Mapping[str, Any]
 
 #: seconds for which a message may wait, in the outbox
 _WAITS: Final = 60.0
+#: seconds between two tries of a relay that cannot go on are fewer than these
+_TRIES: Final = 20.0
 #: messages behind that are worth a word
 _BEHIND: Final = 10_000
+
+
+def runs(relay: Record) -> bool:
+    """Return whether a relay leads, or will in a moment: one that cannot go on gives up the lead between its tries."""
+    return bool(relay["leading"]) or relay["saved_ago"] < _TRIES
 
 
 def judge_relay(name: str, relays: Sequence[Record]) -> Finding:
@@ -22,28 +29,34 @@ def judge_relay(name: str, relays: Sequence[Record]) -> Finding:
         return warn(f"no relay {name!r} has ever led here: nothing is published", "txbox relay run")
     oldest = mine["oldest_pending_seconds"] or 0.0
     waiting = f"{mine['pending']:,} messages wait, the oldest for {oldest:,.0f} s"
-    if not mine["leading"]:
+    if not mine["leading"] and not runs(mine):
         if mine["pending"]:
             return fail(f"nobody leads relay {name!r}, and {waiting}", "txbox relay run")
         return warn(f"nobody leads relay {name!r}; nothing waits just now", "txbox relay run")
     if oldest > _WAITS:
+        how = "leads" if mine["leading"] else "takes the lead again and again and cannot go on"
         return fail(
-            f"the cursor of relay {name!r} is stale: {mine['leader']} leads, saved it last at "
-            f"{mine['saved_at']:%Y-%m-%d %H:%M:%S %Z}, and {waiting}",
+            f"the cursor of relay {name!r} is stale: {mine['leader']} {how}, the cursor was saved "
+            f"{mine['saved_ago']:,.0f} s ago, and {waiting}",
             "its /readyz and its log say what it waits for (docs/kafka-errors.md); a message that Kafka refuses: "
             "relay.on_undeliverable = hold",
+        )
+    if not mine["leading"]:
+        return warn(
+            f"nobody leads relay {name!r} just now, {mine['leader']} did {mine['saved_ago']:,.0f} s ago",
+            "ask again; if it stays so: txbox relay run",
         )
     return ok(f"{mine['leader']} leads, seq {mine['tail']:,}, {mine['pending']:,} wait")
 
 
 def judge_others(name: str, relays: Sequence[Record]) -> Finding:
     """Say whether a cursor of another name stands still: what it has not published is never pruned."""
-    idle = [relay for relay in relays if relay["name"] != name and not relay["leading"]]
+    idle = [relay for relay in relays if relay["name"] != name and not runs(relay)]
     for relay in idle:
         other = relay["name"]
         return warn(
-            f"nobody leads relay {other!r} since {relay['saved_at']:%Y-%m-%d %H:%M:%S %Z}: rows above seq "
-            f"{relay['tail']:,} are kept for it",
+            f"nobody leads relay {other!r} since {relay['saved_at']:%Y-%m-%d %H:%M:%S %Z}: rows above "
+            f"seq {relay['tail']:,} are kept for it",
             f"txbox relay run --name {other}; or, if it is not wanted any more, "  # noqa: S608  # told, not run
             f"DELETE FROM txbox.relay_cursor WHERE name = '{other}'",
         )

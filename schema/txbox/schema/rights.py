@@ -47,7 +47,13 @@ class Rights:
     #: roles that are not there at all
     absent: tuple[str, ...]
     missing: tuple[Right, ...]
+    #: of PUBLIC too
     excessive: tuple[Right, ...]
+
+    @property
+    def unused(self) -> bool:
+        """Whether nothing was given to the roles here: they belong to the server, and may serve other databases."""
+        return len(self.missing) == len(given())
 
 
 def rights(conn: Connection[Any], schema: str = "txbox") -> Rights:
