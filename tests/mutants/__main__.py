@@ -21,7 +21,7 @@ from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
 ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
-ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
+ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 
 def main(chosen: str) -> int:

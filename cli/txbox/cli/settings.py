@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,17 @@ import click
 from txbox.consumer import ConsumerConfig
 from txbox.relay import RelayConfig
 
-__all__ = ["CLIENT", "SETTINGS", "Duration", "Port", "Setting", "Size", "client_from_env", "read_file"]
+__all__ = [
+    "CLIENT",
+    "SETTINGS",
+    "Duration",
+    "Port",
+    "Setting",
+    "Size",
+    "client_from_env",
+    "meant",
+    "read_file",
+]
 
 #: the free table of librdkafka's own settings
 CLIENT: Final = "kafka.client"
@@ -331,9 +341,7 @@ def read_file(path: Path) -> dict[str, Any]:
         found |= {f"{section}.{name}": value for name, value in content.items()}
     for key in found:
         if key not in SETTINGS and key != CLIENT:
-            close = difflib.get_close_matches(key, [*SETTINGS, CLIENT], n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"{path}: unknown setting {key!r}{hint}")
+            raise click.UsageError(f"{path}: unknown setting {key!r}{meant(key, [*SETTINGS, CLIENT])}")
     client = found.get(CLIENT, {})
     if not isinstance(client, dict):
         raise click.UsageError(f"{path}: [kafka.client] is a table of librdkafka settings")
@@ -360,6 +368,12 @@ def client_from_env() -> dict[str, str]:
                 key, text = key.removesuffix("_FILE"), secret_from(name, value)
             found[key.lower().replace("_", ".")] = text
     return found
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:

@@ -12,6 +12,7 @@ from tests.waiting import eventually
 from txbox.daemon import Database
 from txbox.outbox import Message, Outbox
 from txbox.schema import migrate, partition, roles
+from txbox.schema.rights import rights
 
 INSERT = "INSERT INTO txbox.outbox (id, type, topic, payload) VALUES (gen_random_uuid(), 'T', 't', 'secret')"
 HELD = "INSERT INTO txbox.held_messages (consumer_id, message_id, state, blocks, reason, attempts, headers, topic,"
@@ -254,3 +255,11 @@ def test_partitions_are_reached_through_the_outbox_only(conn: Connection, urls: 
         for role in ROLES:
             denied(urls[role], f"TABLE {name}")
             denied(urls[role], f"DELETE FROM {name}")  # noqa: S608
+
+
+def test_what_is_given_is_what_the_roles_have(conn: Connection, urls: Mapping[str, str]) -> None:
+    """As roles.sql is read, so the server reads it: the doctor compares the two."""
+    found = rights(conn)
+    assert (found.absent, found.missing, found.excessive, found.unused) == ((), (), (), False)
+    migrate(conn, "another")
+    assert rights(conn, "another").unused
