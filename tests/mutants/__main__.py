@@ -14,10 +14,11 @@ from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
+ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *WATCHING)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 
