@@ -17,10 +17,11 @@ from tests.mutants.members import MEMBERS
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.roles import ROLES
 from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
+ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES, *WATCHING)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 
