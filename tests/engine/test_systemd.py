@@ -19,7 +19,16 @@ UNITS = ROOT / "deploy" / "systemd"
 RELAY, BILLING = "txbox-relay", "txbox-consume@billing"
 #: what systemd needs of the engine, and what a machine's systemd has anyway
 RIGHTS = (
-    *("--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+    *(
+        "--cap-add",
+        "SYS_ADMIN",
+        "--cap-add",
+        "SYS_PTRACE",
+        "--security-opt",
+        "seccomp=unconfined",
+        "--security-opt",
+        "apparmor=unconfined",
+    ),
     *("--volume", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "--cgroupns", "private", "--tmpfs", "/run", "--tmpfs", "/tmp"),
 )
 
@@ -38,6 +47,11 @@ class Machine:
         """Make a file, as somebody who installs it."""
         self.run("python", "-c", f"from pathlib import Path; Path({path!r}).write_text({text!r})")
         self.run("chmod", mode, path)
+
+    def start(self, unit: str) -> None:
+        """Start a unit; return when it is ready."""
+        self.run("systemctl", "start", unit, ok=(0, 1))
+        assert self.show(unit, "ActiveState") == "active", self.run("journalctl", "--unit", unit)
 
     def show(self, unit: str, name: str) -> str:
         """One property of a unit."""
@@ -77,7 +91,7 @@ def machine(image: None, database: Database, kafka: Kafka) -> Iterator[Machine]:
 
 
 def test_the_relay_leads_under_all_that_is_forbidden_to_it(machine: Machine, database: Database) -> None:
-    machine.run("systemctl", "start", RELAY)  # returns when it is ready
+    machine.start(RELAY)
     assert machine.show(RELAY, "StatusText") == "leader"
     pid = machine.show(RELAY, "MainPID")
     assert machine.run("stat", "--format", "%u", f"/proc/{pid}") != "0\n"
@@ -92,7 +106,7 @@ def test_a_relay_that_is_stuck_is_ended_and_started_again(machine: Machine) -> N
     machine.run("mkdir", f"/etc/systemd/system/{RELAY}.service.d")
     machine.write(f"/etc/systemd/system/{RELAY}.service.d/soon.conf", "[Service]\nWatchdogSec=3s\n")
     machine.run("systemctl", "daemon-reload")
-    machine.run("systemctl", "start", RELAY)
+    machine.start(RELAY)
     machine.run("systemctl", "kill", "--kill-whom", "main", "--signal", "STOP", RELAY)
     machine.is_so(RELAY, "NRestarts", lambda restarts: restarts != "0")
     machine.is_so(RELAY, "ActiveState", "active".__eq__)
