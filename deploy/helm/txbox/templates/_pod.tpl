@@ -21,6 +21,11 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 TXBOX_{{ . | upper | replace "." "__" }}
 {{- end }}
 
+{{/* A setting's value: Helm has numbers as floats, and would write a million as 1e+06. */}}
+{{- define "txbox.value" -}}
+{{ (kindIs "float64" . | ternary (int64 .) .) | quote }}
+{{- end }}
+
 {{/*
 A pod's spec: dict "root" $ "part" "relay" "args" (list ...) and, where a part has its own, "image", "secret", "settings",
 "resources", "nodeSelector", "tolerations"; "job" for what runs once and serves nothing.
@@ -69,10 +74,10 @@ containers:
       - {name: TXBOX_HTTP__HOST, value: "0.0.0.0"}
       - {name: TXBOX_HTTP__PORT, value: "9464"}
       {{- range $key, $value := merge (dict) (.settings | default dict) $values.settings }}
-      - {name: {{ include "txbox.variable" $key }}, value: {{ $value | quote }}}
+      - {name: {{ include "txbox.variable" $key }}, value: {{ include "txbox.value" $value }}}
       {{- end }}
       {{- range $key, $value := $values.kafka.client }}
-      - {name: TXBOX_KAFKA__CLIENT__{{ $key | upper | replace "." "_" }}, value: {{ $value | quote }}}
+      - {name: TXBOX_KAFKA__CLIENT__{{ $key | upper | replace "." "_" }}, value: {{ include "txbox.value" $value }}}
       {{- end }}
       {{- range $key, $from := $values.kafka.clientSecrets }}
       - {name: TXBOX_KAFKA__CLIENT__{{ $key | upper | replace "." "_" }}_FILE, value: {{ printf "/run/txbox/kafka/%s" $key | quote }}}
