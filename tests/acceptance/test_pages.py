@@ -37,7 +37,7 @@ def test_a_page_does_what_it_shows(
             session.run(block)
 
 
-def _a_dead_message(session: Session, topic: str) -> None:
+def _a_dead_message(session: Session, topic: str, key: str = "o-17") -> None:
     """Billing holds a message of order o-17, and one behind it."""
     consumer = Consumer("billing", topics=[topic])
 
@@ -46,7 +46,7 @@ def _a_dead_message(session: Session, topic: str) -> None:
         raise KeyError
 
     with session.conn.transaction():
-        messages = [Message("OrderPlaced", {"n": n}, topic=topic, key="o-17") for n in range(2)]
+        messages = [Message("OrderPlaced", {"n": n}, topic=topic, key=key) for n in range(2)]
         dead, _ = Outbox().add_many(session.conn, messages)
     Relay(session.database, session.kafka, RelayConfig(create_topics=True, partitions=1, topic=topic)).run(once=True)
     Runner(consumer, session.database, session.kafka, ConsumerConfig(attempts=1)).run(once=True)
@@ -54,20 +54,43 @@ def _a_dead_message(session: Session, topic: str) -> None:
     (session.folder / "fixed.json").write_text("{}")
 
 
-def _a_refused_message(session: Session, topic: str) -> None:
+def _a_refused_message(session: Session, topic: str, key: str = "b") -> None:
     """The relay holds two messages that are too large for their topic."""
     admin = AdminClient({"bootstrap.servers": session.kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "1000"})])[topic].result(20)
     eventually(lambda: admin.list_topics(topic, timeout=20).topics[topic].partitions)
     with session.conn.transaction():
-        messages = [Message("Report", "x" * 3000, topic=topic, key=key) for key in ("a", "b")]
+        messages = [Message("Report", "x" * 3000, topic=topic, key=key) for key in ("a", key)]
         _, refused = Outbox().add_many(session.conn, messages)
     Relay(session.database, session.kafka, RelayConfig(on_undeliverable="hold")).run(once=True)
     session.words |= {"orders": topic, "0198f2c5-...": str(refused)}
 
 
+def _things_of_a_customer(session: Session, topic: str) -> None:
+    """Messages of customer 7 are in the outbox, held by the relay, and held by billing: one dead, one behind it."""
+    _a_refused_message(session, f"{topic}-small", key="customer-7")
+    _a_dead_message(session, topic, key="customer-7")
+
+
+def _handled(session: Session, topic: str) -> None:
+    """Billing has handled a message, its relay has led."""
+    consumer = Consumer("billing", topics=[topic])
+
+    @consumer.handler("OrderPlaced")
+    def charge(conn: psycopg.Connection, message: object) -> None:
+        pass
+
+    with session.conn.transaction():
+        handled = Outbox().add(session.conn, Message("OrderPlaced", {}, topic=topic, key="o-17"))
+    Relay(session.database, session.kafka, RelayConfig(create_topics=True, partitions=1)).run(once=True)
+    Runner(consumer, session.database, session.kafka, ConsumerConfig()).run(once=True)
+    session.words |= {"0198f2c5-7f2e-7a4b-8a3e-5f0d1c2b3a49": str(handled), '"orders"': f'"{topic}"'}
+
+
 #: what a page takes for granted
 STAGES: dict[str, Callable[[Session, str], None]] = {
+    "again.md": _handled,
     "held.md": _a_dead_message,
     "kafka-errors.md": _a_refused_message,
+    "personal-data.md": _things_of_a_customer,
 }
