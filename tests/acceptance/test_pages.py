@@ -1,6 +1,8 @@
 """The blocks of README.md and docs/ run: what a page shows is what happens."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -30,15 +32,86 @@ def test_a_page_does_what_it_shows(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database.url)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers)
     session = Session(database, kafka, tmp_path, conn)
-    STAGES.get(page.name, lambda *_: None)(session, txbox_topic)
-    for block in blocks(page):
-        if block.language != "text" and not block.not_run:
-            session.run(block)
+    with STAGES.get(page.name, _bare)(session, txbox_topic):
+        for block in blocks(page):
+            if block.language != "text" and not block.not_run:
+                session.run(block)
 
 
-def _a_dead_message(session: Session, topic: str, key: str = "o-17") -> None:
-    """Billing holds a message of order o-17, and one behind it."""
+@contextmanager
+def _bare(session: Session, topic: str) -> Iterator[None]:
+    """Nothing is there yet."""
+    yield
+
+
+@contextmanager
+def _held(session: Session, topic: str) -> Iterator[None]:
+    """Billing holds a message of order o-17, and one behind it; the page discards the first."""
+    _hold(session, topic, "o-17")
+    yield
+    assert session.conn.execute("SELECT state FROM txbox.held_messages").fetchall() == [("waiting",)]
+
+
+@contextmanager
+def _refused(session: Session, topic: str) -> Iterator[None]:
+    """The relay holds two messages that Kafka refused."""
+    _refuse(session, topic, "b")
+    yield
+
+
+@contextmanager
+def _customer(session: Session, topic: str) -> Iterator[None]:
+    """Messages of customer 7 are in the outbox, held by the relay, and held by billing; in the end they are nowhere."""
+    _refuse(session, f"{topic}-small", "customer-7")
+    _hold(session, topic, "customer-7")
+    yield
+    Relay(session.database, session.kafka, RelayConfig(on_undeliverable="hold", create_topics=True)).run(once=True)
+    session.conn.execute("DELETE FROM txbox.outbox WHERE type = 'CustomerErased'")  # which the page itself has sent
+    for table in ("outbox", "outbox_held", "held_messages", "processed_messages", "audit"):
+        found = session.conn.execute(f"SELECT FROM txbox.{table} AS t WHERE t::text ~ 'customer-7'".encode())
+        assert found.rowcount == 0, table
+    assert session.conn.execute("SELECT FROM txbox.held_messages WHERE key = 'customer-7'").rowcount == 0
+
+
+@contextmanager
+def _handled(session: Session, topic: str) -> Iterator[None]:
+    """Billing and shipping have handled a message; in the end billing has done so twice, and shipping once."""
+    runs: Counter[str] = Counter()
+    consumers = [_counting(name, topic, runs) for name in (f"{topic}-billing", f"{topic}-shipping")]
+
+    def handle() -> None:
+        Relay(session.database, session.kafka, RelayConfig(create_topics=True, partitions=1)).run(once=True)
+        for consumer in consumers:
+            Runner(consumer, session.database, session.kafka, ConsumerConfig()).run(once=True)
+
+    with session.conn.transaction():
+        handled = Outbox().add(session.conn, Message("OrderPlaced", {}, topic=topic, key="o-17"))
+    handle()
+    session.words |= {
+        "0198f2c5-7f2e-7a4b-8a3e-5f0d1c2b3a49": str(handled),
+        "billing": consumers[0].name,
+        '"orders"': f'"{topic}"',
+    }
+    yield
+    handle()
+    assert runs == {consumers[0].name: 2, consumers[1].name: 1}
+
+
+def _counting(name: str, topic: str, runs: Counter[str]) -> Consumer:
+    consumer = Consumer(name, topics=[topic])
+
+    @consumer.handler()
+    def count(conn: psycopg.Connection, message: object) -> None:
+        runs[name] += 1
+
+    return consumer
+
+
+def _hold(session: Session, topic: str, key: str) -> None:
+    """A handler fails: a message is dead, and one waits behind it."""
     consumer = Consumer("billing", topics=[topic])
 
     @consumer.handler("OrderPlaced")
@@ -54,8 +127,8 @@ def _a_dead_message(session: Session, topic: str, key: str = "o-17") -> None:
     (session.folder / "fixed.json").write_text("{}")
 
 
-def _a_refused_message(session: Session, topic: str, key: str = "b") -> None:
-    """The relay holds two messages that are too large for their topic."""
+def _refuse(session: Session, topic: str, key: str) -> None:
+    """Two messages are too large for their topic."""
     admin = AdminClient({"bootstrap.servers": session.kafka.bootstrap_servers, "log_level": 0})
     admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "1000"})])[topic].result(20)
     eventually(lambda: admin.list_topics(topic, timeout=20).topics[topic].partitions)
@@ -66,31 +139,10 @@ def _a_refused_message(session: Session, topic: str, key: str = "b") -> None:
     session.words |= {"orders": topic, "0198f2c5-...": str(refused)}
 
 
-def _things_of_a_customer(session: Session, topic: str) -> None:
-    """Messages of customer 7 are in the outbox, held by the relay, and held by billing: one dead, one behind it."""
-    _a_refused_message(session, f"{topic}-small", key="customer-7")
-    _a_dead_message(session, topic, key="customer-7")
-
-
-def _handled(session: Session, topic: str) -> None:
-    """Billing has handled a message, its relay has led."""
-    consumer = Consumer("billing", topics=[topic])
-
-    @consumer.handler("OrderPlaced")
-    def charge(conn: psycopg.Connection, message: object) -> None:
-        pass
-
-    with session.conn.transaction():
-        handled = Outbox().add(session.conn, Message("OrderPlaced", {}, topic=topic, key="o-17"))
-    Relay(session.database, session.kafka, RelayConfig(create_topics=True, partitions=1)).run(once=True)
-    Runner(consumer, session.database, session.kafka, ConsumerConfig()).run(once=True)
-    session.words |= {"0198f2c5-7f2e-7a4b-8a3e-5f0d1c2b3a49": str(handled), '"orders"': f'"{topic}"'}
-
-
-#: what a page takes for granted
-STAGES: dict[str, Callable[[Session, str], None]] = {
+#: what a page takes for granted, and what is to be so after it
+STAGES: dict[str, Callable[[Session, str], AbstractContextManager[None]]] = {
     "again.md": _handled,
-    "held.md": _a_dead_message,
-    "kafka-errors.md": _a_refused_message,
-    "personal-data.md": _things_of_a_customer,
+    "held.md": _held,
+    "kafka-errors.md": _refused,
+    "personal-data.md": _customer,
 }
