@@ -30,10 +30,10 @@ def text() -> str:
 
 def main() -> int:
     """Write the pages; with --check, return 1 if one is not as it should be."""
-    drifted = [page for page, made in PAGES.items() if not page.exists() or page.read_text("utf-8") != made()]
+    drifted = [page for page, made in MADE.items() if not page.exists() or page.read_text("utf-8") != made()]
     if "--check" not in sys.argv:
         for page in drifted:
-            page.write_text(PAGES[page](), "utf-8")
+            page.write_text(MADE[page](), "utf-8")
         return 0
     for page in drifted:
         print(f"docs/{page.name} has drifted from the code: run python -m docs.cli_reference", file=sys.stderr)
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 #: which text belongs into which page
-PAGES: Final[Mapping[Path, Callable[[], str]]] = {
+MADE: Final[Mapping[Path, Callable[[], str]]] = {
     Path(__file__).with_name("cli.md"): text,
     Path(__file__).with_name("configuration.md"): configuration_reference.text,
 }

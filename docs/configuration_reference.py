@@ -22,9 +22,9 @@ Made by `python -m docs.cli_reference`.
 Every setting is an option, an environment variable and a key of a file. What is looked for first wins:
 
 1. the option of the command, such as `--retention 3d`
-2. the environment: `TXBOX_` and the key in capitals, `__` for the dot, such as `TXBOX_RELAY__RETENTION=3d`. With `_FILE`
-   behind it, it is a path whose content is the value: `TXBOX_DATABASE__URL_FILE=/run/secrets/url`. If both are set, the
-   file counts
+2. the environment: `TXBOX_` and the key in capitals, `__` for the dot, such as `TXBOX_RELAY__RETENTION=3d`. With
+   `_FILE` behind it, it is a path whose content is the value: `TXBOX_DATABASE__URL_FILE=/run/secrets/url`. If both are
+   set, the file counts
 3. the settings' file: `--config`, else `TXBOX_CONFIG`, else `txbox.toml` in the current folder
 4. the default
 

@@ -48,6 +48,15 @@ def _bare(session: Session, topic: str) -> Iterator[None]:
 
 
 @contextmanager
+def _empty(session: Session, topic: str) -> Iterator[None]:
+    """There are no messages of others in the README's topic; in the end there is one charge for its order."""
+    session.words |= {'orders", key': f'{topic}", key', 'topics=["orders"]': f'topics=["{topic}"]'}
+    session.words |= {'"billing"': f'"{topic}"', "lag billing": f"lag {topic}"}
+    yield
+    assert session.conn.execute("SELECT order_id, amount FROM charges").fetchall() == [("1", 42)]
+
+
+@contextmanager
 def _held(session: Session, topic: str) -> Iterator[None]:
     """Billing holds a message of order o-17, and one behind it; the page discards the first."""
     _hold(session, topic, "o-17")
@@ -141,6 +150,7 @@ def _refuse(session: Session, topic: str, key: str) -> None:
 
 #: what a page takes for granted, and what is to be so after it
 STAGES: dict[str, Callable[[Session, str], AbstractContextManager[None]]] = {
+    "README.md": _empty,
     "again.md": _handled,
     "held.md": _held,
     "kafka-errors.md": _refused,

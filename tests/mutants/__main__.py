@@ -13,12 +13,13 @@ from tests.mutants.consumer import CONSUMER
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
+from tests.mutants.pages import PAGES
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*ADOPTION, *CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
+ALL = (*ADOPTION, *CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PAGES, *PARTITIONS)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from docs.cli_reference import MADE
 from tests.pages import PAGES, ROOT, Block, anchors, blocks, links, prose
 
 BLOCKS = [block for page in PAGES for block in blocks(page)]
@@ -46,6 +47,11 @@ def _pages(nav: Any) -> Iterator[str]:
     else:
         for below in nav.values() if isinstance(nav, dict) else nav:
             yield from _pages(below)
+
+
+@pytest.mark.parametrize("page", MADE, ids=lambda page: page.name)
+def test_a_page_that_is_made_from_code_is_as_the_code_says(page: Path):
+    assert page.read_text("utf-8") == MADE[page](), "python -m docs.cli_reference"
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
