@@ -16,6 +16,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -72,6 +73,10 @@ class Session:
 
     def run(self, block: Block) -> None:
         """Do what a block shows. Raises Failed, and what its code raises."""
+        text = block.text
+        for word, meaning in self.words.items():
+            text = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", meaning, text)
+        block = replace(block, text=text)
         match block.language:
             case "python":
                 self._python(block)
@@ -112,8 +117,6 @@ class Session:
 
     def _type(self, block: Block, line: str) -> None:
         """Run one line as a shell would; in this process where it is a command of ours and nothing else."""
-        for word, meaning in self.words.items():
-            line = re.sub(rf"(?<![\w-]){re.escape(word)}(?![\w-])", meaning, line)
         if _DAEMONS.match(line):
             line = f"{line} --once"
         elif line.startswith("txbox ") and not _SHELL.search(line):

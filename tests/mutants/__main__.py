@@ -14,6 +14,7 @@ from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
+from tests.mutants.pages import PAGES
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.roles import ROLES
 from tests.mutants.table import MUTANTS, Mutant
@@ -21,7 +22,7 @@ from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES, *WATCHING)
+ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PAGES, *PARTITIONS, *ROLES, *WATCHING)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 

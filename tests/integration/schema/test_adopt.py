@@ -1,10 +1,5 @@
 """Other people's outbox tables: their rows are messages here, whatever becomes of them there."""
 
-import json
-import random
-from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +10,7 @@ from click.testing import CliRunner
 from psycopg import Connection, errors
 
 from tests.integration.running import running
+from tests.integration.schema.debezium import INSERT, TABLE, in_order, make_orders, writers
 from tests.integration.topics import Topics
 from tests.waiting import eventually
 from txbox.cli.main import txbox
@@ -22,19 +18,6 @@ from txbox.daemon import Database, Kafka
 from txbox.relay import Relay, RelayConfig
 from txbox.schema import Adoption, SchemaBusy, Unadoptable, adopt, adoption_sql, partition
 
-#: the table of Debezium's documentation, with the columns that its extension for Quarkus adds
-DEBEZIUM = """
-CREATE TABLE outboxevent (
-    id uuid PRIMARY KEY,
-    aggregatetype varchar(255) NOT NULL,
-    aggregateid varchar(255) NOT NULL,
-    type varchar(255) NOT NULL,
-    payload {payload},
-    "timestamp" timestamp,
-    tracingspancontext varchar(256)
-)
-"""
-INSERT = "INSERT INTO outboxevent (id, aggregatetype, aggregateid, type, payload) VALUES (%s, %s, %s, %s, %s)"
 #: somebody's own: a number, a flag for its poller
 OWN = """
 CREATE TABLE events (
@@ -52,7 +35,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @pytest.fixture
 def table(conn: Connection) -> str:
-    conn.execute(DEBEZIUM.format(payload="jsonb").encode())
+    conn.execute(TABLE.format(payload="jsonb").encode())
     return "outboxevent"
 
 
@@ -74,7 +57,7 @@ def rows(conn: Connection, columns: str = "*") -> list[tuple[Any, ...]]:
 def test_what_debezium_would_send_is_what_is_published(
     conn: Connection, topics: Topics, database: Database, kafka: Kafka, type_: str, payload: object, sent: bytes | None
 ):
-    conn.execute(DEBEZIUM.format(payload=type_).encode())
+    conn.execute(TABLE.format(payload=type_).encode())
     adopt(conn, "outboxevent", adoption=Adoption(headers={"eventType": "type"}))
     topic, id_ = topics.make(), uuid4()
     conn.execute(INSERT, (id_, topic, "o-1", "Placed", payload))
@@ -257,46 +240,21 @@ class Decoded:
         self._conn.execute("SELECT pg_drop_replication_slot(%s)", (self._slot,))
 
 
-def write(database: Database, topic: str, number: int, over: Callable[[], bool]) -> list[tuple[str, UUID, int]]:
-    """Insert as a service does that locks its aggregate; return (key, id, version) of what was committed."""
-    dice, committed = random.Random(number), []
-    with psycopg.connect(database.url) as conn:
-        while not over():
-            key, id_ = f"k{dice.randrange(5)}", uuid4()
-            changed = conn.execute("UPDATE orders SET version = version + 1 WHERE id = %s RETURNING version", (key,))
-            [version] = changed.fetchone() or (0,)
-            conn.execute(INSERT, (id_, topic, key, "Changed", json.dumps({"version": version})))
-            if number % 2:
-                conn.execute("DELETE FROM outboxevent WHERE id = %s", (id_,))
-            if dice.random() < 0.2:
-                conn.rollback()
-            else:
-                conn.commit()
-                committed.append((key, id_, version))
-    return committed
-
-
 def test_a_switch_over_under_writers_loses_repeats_and_swaps_nothing(
     conn: Connection, database: Database, kafka: Kafka, topics: Topics, table: str
 ):
-    conn.execute("CREATE TABLE orders (id text PRIMARY KEY, version int NOT NULL)")
-    conn.execute("INSERT INTO orders SELECT 'k' || n, 0 FROM generate_series(0, 4) AS n")
-    topic, decoded, over = topics.make(), Decoded(conn), False
-    drawn = lambda: conn.execute("SELECT coalesce(max(version), 0) FROM orders").fetchone()[0]  # type: ignore[index] # noqa: E731
+    make_orders(conn)
+    topic, decoded = topics.make(), Decoded(conn)
     try:
-        with ThreadPoolExecutor(4) as pool:
-            writers = [pool.submit(write, database, topic, n, lambda: over) for n in range(4)]
-            try:
-                eventually(lambda: drawn() > 20)
-                with psycopg.connect(database.url) as switch:
-                    switch.execute(adoption_sql(switch, table))
-                    switch.execute("ALTER PUBLICATION dbz_publication DROP TABLE outboxevent")
-                before = drawn()
-                with running(Relay(database, kafka, RelayConfig(topic="{aggregate}"))):
-                    eventually(lambda: drawn() > before + 20)
-            finally:
-                over = True
-        committed = [row for writer in writers for row in writer.result()]
+        with writers(database, topic) as writing:
+            eventually(lambda: progress(conn) > 20)
+            with psycopg.connect(database.url) as switch:
+                switch.execute(adoption_sql(switch, table))
+                switch.execute("ALTER PUBLICATION dbz_publication DROP TABLE outboxevent")
+            before = progress(conn)
+            with running(Relay(database, kafka, RelayConfig(topic="{aggregate}"))):
+                eventually(lambda: progress(conn) > before + 20)
+        written = [one for writer in writing for one in writer.result()]
         first = decoded.ids()
     finally:
         decoded.drop()
@@ -304,9 +262,11 @@ def test_a_switch_over_under_writers_loses_repeats_and_swaps_nothing(
     published = [*first, *map(UUID, topics.ids(topic))]
     assert len(first) > 20
     assert len(published) - len(first) > 20
-    assert sorted(published) == sorted(id_ for _, id_, _ in committed)
-    place, by_key = {id_: n for n, id_ in enumerate(published)}, defaultdict[str, list[tuple[int, int]]](list)
-    for key, id_, version in committed:
-        by_key[key].append((version, place[id_]))
-    for versions in by_key.values():
-        assert [n for _, n in sorted(versions)] == sorted(n for _, n in versions)
+    assert sorted(published) == sorted(one.id for one in written)
+    assert in_order(published, written)
+
+
+def progress(conn: Connection) -> int:
+    """How many messages one of the keys has had."""
+    [version] = conn.execute("SELECT max(version) FROM orders").fetchone() or (0,)
+    return int(version)
