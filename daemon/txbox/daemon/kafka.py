@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from txbox.daemon.errors import RefusedSetting
 
@@ -27,7 +28,16 @@ class Kafka:
 
     bootstrap_servers: str
     #: any librdkafka setting (security, timeouts, ...) but those that would break a promise
-    client: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    client: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    #: such settings whose values are in files, read for each client: a password that is changed needs no restart
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """Return all of them as they are now. Raises RefusedSetting."""
+        for name in (*self.client, *self.files):
+            if why := _REFUSED.get(name):
+                raise RefusedSetting(name, why)
+        return {**self.client, **{name: _value(name, path) for name, path in self.files.items()}}
 
 
 #: bytes of the largest message that librdkafka would take
@@ -131,15 +141,21 @@ def _membership(kafka: Kafka, session_timeout: float) -> dict[str, Any]:
     }
 
 
+def _value(name: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        # As of a broker that is away: who replaces a file may have removed it for a moment.
+        why = f"kafka.client {name}: cannot read {path} ({type(error).__name__})"
+        raise KafkaException(KafkaError(KafkaError._FAIL, why)) from None  # noqa: SLF001
+
+
 def _clients(kafka: Kafka) -> dict[str, Any]:
-    for name in kafka.client:
-        if why := _REFUSED.get(name):
-            raise RefusedSetting(name, why)
     return {
         "client.id": "txbox",
         # A broker that comes back is found within a second and not after the default's ten.
         "reconnect.backoff.max.ms": 1000,
-        **kafka.client,
+        **kafka.settings(),
         "bootstrap.servers": kafka.bootstrap_servers,
     }
 
