@@ -297,9 +297,10 @@ class Broker:
             self._fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._away = True
-            last = f" ({explain_kafka(self._trouble, self._settings)})" if self._trouble else ""
+            self._trouble = self._trouble or error
+            last = f" ({explain_kafka(self._trouble, self._settings)})"
             self._tell("kafka", False, f"no broker answers{last}")
-            if self._trouble and distrusts(self._trouble):  # a new client reads certificates and passwords anew
+            if distrusts(self._trouble):  # a new client reads certificates and passwords anew
                 self._fatal = f"no broker answers{last}"
         else:
             self._trouble = error

@@ -1,5 +1,6 @@
 """librdkafka: which settings are ours, which are yours, which are refused; and what its errors mean."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -167,9 +168,13 @@ def told(error: BaseException) -> str:
 
 
 def is_misconfigured(error: BaseException) -> bool:
-    """Return whether a client could not be made of its settings: no time mends that."""
+    """Return whether a client could not be made of its settings: no time mends that.
+
+    But of files with certificates one may be written just now, or not yet: they are waited for.
+    """
     first = error.args[0] if error.args else None
-    return isinstance(first, KafkaError) and first.code() == KafkaError._INVALID_ARG  # noqa: SLF001
+    invalid = isinstance(first, KafkaError) and first.code() == KafkaError._INVALID_ARG  # noqa: SLF001
+    return invalid and not re.search(r"ssl\.\w+\.location failed", told(error))
 
 
 class Meaning(StrEnum):

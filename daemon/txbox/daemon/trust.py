@@ -71,8 +71,8 @@ def explain_kafka(error: KafkaError, settings: Mapping[str, Any]) -> str:
         return (
             f"{text}. Set kafka.client security.protocol to PLAINTEXT or SASL_PLAINTEXT, or take the port that has TLS"
         )
-    if "state APIVERSION_QUERY" in text and not _BROKER.search(text):
-        return f"{text}. If the port has TLS, set kafka.client security.protocol to SSL or SASL_SSL"
+    if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # and nothing else was heard: they hang up
+        return f"{text}; if their port has TLS or asks for users, kafka.client security.protocol must say so"
     return text
 
 

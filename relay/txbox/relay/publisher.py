@@ -295,9 +295,10 @@ class Publisher:
             self._fatal = error
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
             self._away = True
-            last = f" ({explain_kafka(self._trouble, self._settings)})" if self._trouble else ""
+            self._trouble = self._trouble or error
+            last = f" ({explain_kafka(self._trouble, self._settings)})"
             self._connected(False, f"no broker answers{last}; rows wait in the outbox")
-            if self._trouble and distrusts(self._trouble):
+            if distrusts(self._trouble):
                 self._distrusted = last
         else:
             self._trouble = error

@@ -1,13 +1,14 @@
 """TLS and SASL to Kafka: what works, what is said when it does not, and that mending is enough."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import Connection
 
 from tests.integration.conftest import Publish
 from tests.integration.running import running
@@ -19,7 +20,7 @@ from tests.waiting import eventually
 from txbox.consumer import Consumer, ConsumerConfig, Runner
 from txbox.daemon import Database, Health, Kafka
 from txbox.outbox import Message
-from txbox.relay import Relay
+from txbox.relay import Relay, RelayConfig
 
 
 @dataclass
@@ -69,8 +70,20 @@ class Way:
 
 
 @pytest.fixture
-def way(broker: SecureBroker, authority: Authority, stranger: Authority, tmp_path: Path) -> Way:
-    return Way(broker, authority, stranger, tmp_path)
+def ways(broker: SecureBroker, authority: Authority, stranger: Authority, tmp_path: Path) -> Callable[[], Way]:
+    numbers = count()
+
+    def way() -> Way:
+        folder = tmp_path / str(next(numbers))
+        folder.mkdir()
+        return Way(broker, authority, stranger, folder)
+
+    return way
+
+
+@pytest.fixture
+def way(ways: Callable[[], Way]) -> Way:
+    return ways()
 
 
 class Round:
@@ -79,7 +92,8 @@ class Round:
     def __init__(self, way: Way, database: Database, publish: Publish, topic: str) -> None:
         consumer, self._got = Consumer(topic, topics=[topic]), list[str]()
         consumer.handler("T")(lambda _, message: self._got.append(str(message.id)))
-        self.relay = Relay(database, way.kafka)
+        # Each relay of a name of its own publishes everything: several may run at once.
+        self.relay = Relay(database, way.kafka, RelayConfig(name=topic))
         self.runner = Runner(consumer, database, way.kafka, ConsumerConfig())
         self._publish, self._topic = publish, topic
 
@@ -88,10 +102,10 @@ class Round:
         [id_] = self._publish(Message("T", topic=self._topic))
         eventually(lambda: str(id_) in self._got, within=60)
 
-    def says(self, words: list[str]) -> None:
+    def says(self, *words: str) -> None:
         """Both daemons are not ready, and /readyz tells these words."""
         for health in (self.relay.health, self.runner.health):
-            eventually(lambda health=health: _has(words, health), within=60)
+            eventually(partial(_has, words, health), within=60)
             assert "hunter2" not in str(health.report())
 
     @contextmanager
@@ -100,14 +114,15 @@ class Round:
             yield
 
 
-def _has(words: list[str], health: Health) -> bool:
+def _has(words: Sequence[str], health: Health) -> bool:
     check = health.report().checks["kafka"]
     return not check.ok and all(word.lower() in check.why.lower() for word in words)
 
 
 @pytest.fixture
-def round_(way: Way, database: Database, publish: Publish, topics: Topics) -> Callable[[], Round]:
-    return lambda: Round(way, database, publish, topics.make())
+def round_(database: Database, publish: Publish, topics: Topics) -> Callable[[Way], Round]:
+    numbers = count()
+    return lambda way: Round(way, database, publish, topics.make(f"-{next(numbers)}"))
 
 
 @pytest.mark.parametrize(
@@ -121,102 +136,67 @@ def round_(way: Way, database: Database, publish: Publish, topics: Topics) -> Ca
     ],
     ids=["tls", "certificate", "plain", "scram-sha-256", "scram-sha-512"],
 )
-def test_messages_go_round(way: Way, round_: Callable[[], Round], how: Callable[..., None], given: Any) -> None:
+def test_messages_go_round(way: Way, round_: Callable[[Way], Round], how: Callable[..., None], given: Any) -> None:
     how(way, *given)
-    both = round_()
+    both = round_(way)
     [id_] = both._publish(Message("T", topic=both._topic))
     both.relay.run(once=True)
     both.runner.run(once=True)
     assert both._got == [str(id_)]
 
 
-def expired(way: Way) -> Callable[[], None]:
+def test_a_certificate_of_the_brokers_that_will_not_do_is_told_and_renewing_it_is_enough(
+    way: Way, round_: Callable[[Way], Round]
+) -> None:
     way.tls()
     way.broker.show(way.authority.issue("expired", "localhost", "127.0.0.1", expired=True))
-    return lambda: way.broker.show(way.authority.issue("renewed", "localhost", "127.0.0.1"))
+    both = round_(way)
+    with both.running():
+        both.says("certificate has expired", "renew it")
+        way.broker.show(way.authority.issue("elsewhere", "kafka.example"))
+        both.says("not valid for '127.0.0.1'", "call the server by a name")
+        way.broker.show(way.authority.issue("renewed", "localhost", "127.0.0.1"))
+        both.goes()
 
 
-def wrong_host(way: Way) -> Callable[[], None]:
-    way.tls()
-    way.broker.show(way.authority.issue("elsewhere", "kafka.example"))
-    return lambda: way.broker.show(way.authority.issue("here", "localhost", "127.0.0.1"))
-
-
-def wrong_authority(way: Way) -> Callable[[], None]:
-    way.tls()
-    way.trust(way.stranger)
-    return lambda: way.trust(way.authority)
-
-
-def expired_certificate(way: Way) -> Callable[[], None]:
-    way.certificate()
-    way.own(way.authority.issue("old", "relay", expired=True))
-    return lambda: way.own(way.authority.issue("new", "relay"))
-
-
-def wrong_password(way: Way) -> Callable[[], None]:
-    way.user("SCRAM-SHA-256")
-    way.password.write_text("hunter2-wrong")
-    return lambda: (way.password.write_text(PASSWORD), None)[1]
-
-
-BROKEN: list[tuple[Callable[[Way], Callable[[], None]], list[str]]] = [
-    (expired, ["certificate has expired", "renew it"]),
-    (wrong_host, ["not valid for '127.0.0.1'", "call the server by a name"]),
-    (wrong_authority, ["trusted.pem", "must have the authority that signed it"]),
-    (expired_certificate, ["client.crt", "has not expired"]),
-    (wrong_password, ["user 'relay'", "SCRAM-SHA-256", "sasl.password"]),
-]
-
-
-@pytest.mark.parametrize(("breaks", "told"), BROKEN, ids=[breaks.__name__ for breaks, _ in BROKEN])
-def test_what_is_wrong_is_named_with_its_mend_and_mending_is_enough(
-    way: Way, round_: Callable[[], Round], breaks: Callable[[Way], Callable[[], None]], told: list[str]
+def test_what_is_ours_and_wrong_is_told_and_mending_its_file_is_enough(
+    ways: Callable[[], Way], round_: Callable[[Way], Round]
 ) -> None:
-    mend = breaks(way)
-    both = round_()
-    with both.running():
-        both.says(told)
-        mend()
-        both.goes()
+    trusting, certified, named = ways(), ways(), ways()
+    trusting.tls()
+    trusting.trust(trusting.stranger)
+    certified.certificate()
+    certified.own(certified.authority.issue("old", "relay", expired=True))
+    named.user()
+    rounds = [round_(way) for way in (trusting, certified, named)]
+    with ExitStack() as stack:
+        for both in rounds:
+            stack.enter_context(both.running())
+        rounds[2].goes()
+        named.broker.set_password("hunter2-new")  # under way: the broker asks for it again every 1.5 s
+        rounds[0].says("trusted.pem", "must have the authority that signed it")
+        rounds[1].says("client.crt", "has not expired")
+        rounds[2].says("user 'relay'", "SCRAM-SHA-512", "sasl.password")
+        trusting.trust(trusting.authority)
+        certified.own(certified.authority.issue("new", "relay"))
+        named.password.write_text("hunter2-new")
+        for both in rounds:
+            both.goes()
 
 
-def test_a_password_that_is_rotated_under_way_is_read_anew(way: Way, round_: Callable[[], Round]) -> None:
-    way.user()
-    both = round_()
-    with both.running():
-        both.goes()
-        way.broker.set_password("hunter2-new")  # the broker asks for it again every 1.5 s
-        both.says(["user 'relay'", "sasl.password"])
-        way.password.write_text("hunter2-new")
-        both.goes()
-
-
-def tls_to_a_plain_port(way: Way) -> None:
-    way.port = int(way.broker.bootstrap_servers.rpartition(":")[2])
-
-
-def no_tls_to_a_port_that_has_it(way: Way) -> None:
-    way.tls()
-    way.client["security.protocol"] = "PLAINTEXT"
-
-
-def no_certificate(way: Way) -> None:
-    way.port = way.broker.mutual
-
-
-@pytest.mark.parametrize(
-    ("breaks", "told"),
-    [
-        (tls_to_a_plain_port, "security.protocol to PLAINTEXT"),
-        (no_tls_to_a_port_that_has_it, "security.protocol to SSL"),
-        (no_certificate, "there is none"),
-    ],
-)
-def test_settings_that_do_not_fit_the_broker_are_named(
-    way: Way, round_: Callable[[], Round], conn: Connection, breaks: Callable[[Way], None], told: str
-) -> None:
-    breaks(way)
-    both = round_()
-    with both.running():
-        both.says([told])
+def test_settings_that_do_not_fit_the_broker_are_named(ways: Callable[[], Way], round_: Callable[[Way], Round]) -> None:
+    secure, plain, nobody = ways(), ways(), ways()
+    secure.port = int(secure.broker.bootstrap_servers.rpartition(":")[2])
+    plain.tls()
+    plain.client["security.protocol"] = "PLAINTEXT"
+    nobody.port = nobody.broker.mutual
+    rounds = [round_(way) for way in (secure, plain, nobody)]
+    with ExitStack() as stack:
+        for both in rounds:
+            stack.enter_context(both.running())
+        rounds[0].says("security.protocol to PLAINTEXT")
+        rounds[1].says("if their port has TLS", "security.protocol")
+        rounds[2].says("there is none", "ssl.certificate.location")
+        for both in rounds:  # all at once: each waits for an answer that does not come
+            both.relay.stop()
+            both.runner.stop()
