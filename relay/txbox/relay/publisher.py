@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from txbox.daemon import Kafka, Meaning, meaning, producer_settings
 from txbox.daemon.librdkafka import LOGGER
+from txbox.daemon.trust import distrusts, explain_kafka
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import TOPIC, Batch, Diverted, Plan, Reason, Room, Row
 from txbox.relay.config import RelayConfig
@@ -76,6 +77,8 @@ class Publisher:
         self._fatal: KafkaError | None = None
         #: the last that was heard of a connection
         self._trouble: KafkaError | None = None
+        #: why no broker and we trust each other
+        self._distrusted = ""
         #: whether no broker answered, the last that was heard
         self._away = False
         self._producer = self._make(_BATCH_SIZE)
@@ -88,7 +91,8 @@ class Publisher:
             self.serve(0)
             if self._trouble is None:
                 raise
-            raise KafkaException(self._trouble) from None  # "transport failure" is all that the answer says
+            # "transport failure" is all that the answer says
+            raise KafkaException(explain_kafka(self._trouble, self._settings)) from None
         self._is_there()
 
     def room(self) -> Room:
@@ -181,6 +185,8 @@ class Publisher:
             raise _lost(error.args[0]) from error
         if self._fatal is not None:
             raise _lost(self._fatal)
+        if self._distrusted:  # a new one reads certificates and passwords anew
+            raise PublisherLost(f"no broker answers{self._distrusted}")
         if self._away and not self._flights.messages:
             self._look_again()
 
@@ -280,6 +286,7 @@ class Publisher:
             in_flight=self._config.in_flight,
             in_flight_size=self._config.in_flight_size,
         )
+        self._settings = settings
         return Producer({**settings, "error_cb": self._on_error}, logger=LOGGER)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -288,8 +295,11 @@ class Publisher:
             self._fatal = error
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
             self._away = True
-            last = f" ({self._trouble.str()})" if self._trouble else ""
+            self._trouble = self._trouble or error
+            last = f" ({explain_kafka(self._trouble, self._settings)})"
             self._connected(False, f"no broker answers{last}; rows wait in the outbox")
+            if distrusts(self._trouble):
+                self._distrusted = last
         else:
             self._trouble = error
 
@@ -302,7 +312,7 @@ class Publisher:
         self._is_there()
 
     def _is_there(self) -> None:
-        self._away = False
+        self._away, self._trouble = False, None
         self._connected(True, "")
 
 
