@@ -48,6 +48,7 @@ imports: venv
 
 drift: venv
 	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.configuration_page --check
 
 site: venv
 	$(BIN)/zensical build --clean --strict

@@ -1,14 +1,15 @@
-"""Make the pages that are made from code: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
+"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 import click
 
-from docs import configuration_reference
+from docs.made import keep
 from txbox.cli.main import txbox
+
+PAGE = Path(__file__).with_name("cli.md")
 
 
 def pages(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
@@ -28,23 +29,5 @@ def text() -> str:
     return "# Commands\n\nMade by `python -m docs.cli_reference`.\n\n" + "\n".join(pages(txbox, "txbox"))
 
 
-def main() -> int:
-    """Write the pages; with --check, return 1 if one is not as it should be."""
-    drifted = [page for page, made in MADE.items() if not page.exists() or page.read_text("utf-8") != made()]
-    if "--check" not in sys.argv:
-        for page in drifted:
-            page.write_text(MADE[page](), "utf-8")
-        return 0
-    for page in drifted:
-        print(f"docs/{page.name} has drifted from the code: run python -m docs.cli_reference", file=sys.stderr)
-    return 1 if drifted else 0
-
-
-#: which text belongs into which page
-MADE: Final[Mapping[Path, Callable[[], str]]] = {
-    Path(__file__).with_name("cli.md"): text,
-    Path(__file__).with_name("configuration.md"): configuration_reference.text,
-}
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(PAGE, text(), "docs.cli_reference"))

@@ -50,10 +50,12 @@ def _pages(nav: Any) -> Iterator[str]:
             yield from _pages(below)
 
 
-def test_pages_that_are_made_from_code_are_as_the_code_says():
+@pytest.mark.parametrize("module", ["docs.cli_reference", "docs.configuration_page"])
+def test_a_page_that_is_made_from_code_is_as_the_code_says(module: str):
     """In a process of its own: commands that ran show their help otherwise than those that did not."""
-    check = [sys.executable, "-m", "docs.cli_reference", "--check"]
-    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--check"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
 
 

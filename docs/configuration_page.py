@@ -1,9 +1,14 @@
-"""The text of docs/configuration.md, from the table of settings. `python -m docs.cli_reference` writes it."""
+"""Make docs/configuration.md from the table of settings: `python -m docs.configuration_page`, or `--check` for drift."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+from docs.made import keep
 from txbox.cli.settings import SETTINGS, Setting
 from txbox.daemon.kafka import refused
+
+PAGE = Path(__file__).with_name("configuration.md")
 
 _SECTIONS = {
     "database": "PostgreSQL. All commands take these.",
@@ -17,7 +22,7 @@ _SECTIONS = {
 _HEAD = """\
 # Configuration
 
-Made by `python -m docs.cli_reference`.
+Made by `python -m docs.configuration_page`.
 
 Every setting is an option, an environment variable and a key of a file. What is looked for first wins:
 
@@ -83,3 +88,7 @@ def _line(setting: Setting) -> str:
             default = f"`{setting.default}`"
     also = "".join(f" Also `{variable}`." for variable in setting.env)
     return f"| `{setting.key}` | `{setting.flag}` | {default} | {setting.help}{also} |\n"
+
+
+if __name__ == "__main__":
+    sys.exit(keep(PAGE, text(), "docs.configuration_page"))
