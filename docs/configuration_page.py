@@ -1,4 +1,4 @@
-"""Make docs/configuration.md from the table of settings: `python -m docs.configuration_page`, or `--check` for drift."""
+"""Make docs/configuration.md from the table of settings: `python -m docs.configuration_page`, `--check` for drift."""
 
 import sys
 from collections.abc import Iterator
