@@ -1,4 +1,4 @@
-"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
+"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` for drift."""
 
 import sys
 from collections.abc import Iterator
@@ -8,8 +8,6 @@ import click
 
 from docs.made import keep
 from txbox.cli.main import txbox
-
-PAGE = Path(__file__).with_name("cli.md")
 
 
 def pages(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
@@ -30,4 +28,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(PAGE, text(), "docs.cli_reference"))
+    sys.exit(keep(Path(__file__).with_name("cli.md"), text(), "docs.cli_reference"))

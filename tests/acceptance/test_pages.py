@@ -148,6 +148,15 @@ def _refuse(session: Session, topic: str, key: str) -> None:
     session.words |= {"orders": topic, "0198f2c5-...": str(refused)}
 
 
+@contextmanager
+def _users(session: Session, topic: str) -> Iterator[None]:
+    """Users that the page makes, or has, are gone in the end: roles are the whole server's."""
+    session.conn.execute("BEGIN")
+    session.conn.execute("CREATE ROLE billing; CREATE ROLE grafana; CREATE ROLE auditor")
+    yield
+    session.conn.execute("ROLLBACK")
+
+
 #: what a page takes for granted, and what is to be so after it
 STAGES: dict[str, Callable[[Session, str], AbstractContextManager[None]]] = {
     "README.md": _empty,
@@ -155,4 +164,5 @@ STAGES: dict[str, Callable[[Session, str], AbstractContextManager[None]]] = {
     "held.md": _held,
     "kafka-errors.md": _refused,
     "personal-data.md": _customer,
+    "roles.md": _users,
 }

@@ -50,7 +50,7 @@ def _pages(nav: Any) -> Iterator[str]:
             yield from _pages(below)
 
 
-@pytest.mark.parametrize("module", ["docs.cli_reference", "docs.configuration_page"])
+@pytest.mark.parametrize("module", ["docs.cli_reference", "docs.configuration_reference"])
 def test_a_page_that_is_made_from_code_is_as_the_code_says(module: str):
     """In a process of its own: commands that ran show their help otherwise than those that did not."""
     done = subprocess.run(

@@ -1,6 +1,7 @@
 """The tables of txbox and the migrations that make them.
 
 `migrate` brings a database up to date, `status` and `plan` say what it would do, `require` refuses an old one.
+`sql` is the same for others to run, `roles` the rights of those who use the tables.
 `partition` makes partitions of the outbox, `layout` says what it is made of. `adopt` makes messages of the rows of
 somebody else's outbox table.
 """
@@ -18,6 +19,7 @@ from txbox.schema.errors import (
 from txbox.schema.migrations import Applied, Migration, Status, migrate, plan, require, status
 from txbox.schema.partitioning import drop, obstacles, partition
 from txbox.schema.partitions import Layout, Part, Step, layout, next_step, planned
+from txbox.schema.script import roles, sql
 from txbox.schema.statements import Statements
 
 __all__ = [
@@ -47,5 +49,7 @@ __all__ = [
     "plan",
     "planned",
     "require",
+    "roles",
+    "sql",
     "status",
 ]

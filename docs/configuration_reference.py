@@ -1,4 +1,4 @@
-"""Make docs/configuration.md from the table of settings: `python -m docs.configuration_page`, `--check` for drift."""
+"""Make docs/configuration.md from the table of settings: `python -m docs.configuration_reference`, or `--check`."""
 
 import sys
 from collections.abc import Iterator
@@ -7,8 +7,6 @@ from pathlib import Path
 from docs.made import keep
 from txbox.cli.settings import SETTINGS, Setting
 from txbox.daemon.kafka import refused
-
-PAGE = Path(__file__).with_name("configuration.md")
 
 _SECTIONS = {
     "database": "PostgreSQL. All commands take these.",
@@ -22,7 +20,7 @@ _SECTIONS = {
 _HEAD = """\
 # Configuration
 
-Made by `python -m docs.configuration_page`.
+Made by `python -m docs.configuration_reference`.
 
 Every setting is an option, an environment variable and a key of a file. What is looked for first wins:
 
@@ -91,4 +89,4 @@ def _line(setting: Setting) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(keep(PAGE, text(), "docs.configuration_page"))
+    sys.exit(keep(Path(__file__).with_name("configuration.md"), text(), "docs.configuration_reference"))
