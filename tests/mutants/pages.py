@@ -43,11 +43,4 @@ PAGES = (
     ),
     Mutant("a page is not in the navigation", "zensical.toml", '    { "Operating" = "operating.md" },\n', "", _READ),
     Mutant("a block says no language", "docs/kafka-errors.md", "```sh", "```", _READ),
-    Mutant(
-        "a setting is not on its page",
-        "docs/configuration.md",
-        "| `relay.batch` |",
-        "| `relay.bunch` |",
-        "tests/unit/test_pages.py -k made_from_code",
-    ),
 )
