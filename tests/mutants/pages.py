@@ -28,6 +28,13 @@ PAGES = (
         f"{_PLAYED} -k personal",
     ),
     Mutant(
+        "only the first held message of a person is skipped",
+        "docs/personal-data.md",
+        "| xargs -r",
+        "| head -n 1 | xargs -r",
+        f"{_PLAYED} -k personal",
+    ),
+    Mutant(
         "an id is not forgotten before its message is published again",
         "docs/again.md",
         "    AND message_id = '0198f2c5",
