@@ -37,8 +37,8 @@ PAGES = (
     Mutant(
         "an id is not forgotten before its message is published again",
         "docs/again.md",
-        "    AND message_id = '0198f2c5",
-        "    AND message_id <> '0198f2c5",
+        "    AND p.message_id = '0198f2c5",
+        "    AND p.message_id <> '0198f2c5",
         f"{_PLAYED} -k again",
     ),
     Mutant(
