@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tests.acceptance.session import Session
+from tests.integration.topics import Topics
 from tests.pages import PAGES, blocks
 from tests.waiting import eventually
 from txbox.consumer import Consumer, ConsumerConfig, Runner
@@ -74,10 +75,12 @@ def _refused(session: Session, topic: str) -> Iterator[None]:
 @contextmanager
 def _customer(session: Session, topic: str) -> Iterator[None]:
     """Messages of customer 7 are in the outbox, held by the relay, and held by billing; in the end they are nowhere."""
+    topics = Topics(_admin(session), session.kafka.bootstrap_servers, topic)
     _refuse(session, f"{topic}-small", "customer-7")
     _hold(session, topic, "customer-7")
     yield
     Relay(session.database, session.kafka, RelayConfig(on_undeliverable="hold", create_topics=True)).run(once=True)
+    assert topics.count(f"{topic}-small") == 0
     session.conn.execute("DELETE FROM txbox.outbox WHERE type = 'CustomerErased'")  # which the page itself has sent
     for table in ("outbox", "outbox_held", "held_messages", "processed_messages", "audit"):
         found = session.conn.execute(f"SELECT FROM txbox.{table} AS t WHERE t::text ~ 'customer-7'".encode())
@@ -136,14 +139,19 @@ def _hold(session: Session, topic: str, key: str) -> None:
     (session.folder / "fixed.json").write_text("{}")
 
 
+def _admin(session: Session) -> AdminClient:
+    return AdminClient({"bootstrap.servers": session.kafka.bootstrap_servers, "log_level": 0})
+
+
 def _refuse(session: Session, topic: str, key: str) -> None:
-    """Two messages are too large for their topic."""
-    admin = AdminClient({"bootstrap.servers": session.kafka.bootstrap_servers, "log_level": 0})
+    """Two messages are too large for their topic, and a small one is behind the second."""
+    admin = _admin(session)
     admin.create_topics([NewTopic(topic, 1, 1, config={"max.message.bytes": "1000"})])[topic].result(20)
     eventually(lambda: admin.list_topics(topic, timeout=20).topics[topic].partitions)
     with session.conn.transaction():
-        messages = [Message("Report", "x" * 3000, topic=topic, key=key) for key in ("a", key)]
-        _, refused = Outbox().add_many(session.conn, messages)
+        sizes = (("a", 3000), (key, 3000), (key, 1))
+        messages = [Message("Report", "x" * size, topic=topic, key=key) for key, size in sizes]
+        _, refused, _ = Outbox().add_many(session.conn, messages)
     Relay(session.database, session.kafka, RelayConfig(on_undeliverable="hold")).run(once=True)
     session.words |= {"orders": topic, "0198f2c5-...": str(refused)}
 

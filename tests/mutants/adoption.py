@@ -39,7 +39,7 @@ ADOPTION = (
     Mutant(
         "a nullable type is taken",
         _CODE,
-        "if not column.required:",
+        "if not any(column.required for column in found):",
         "if False:",
         f"{_TESTS} -k fail_a_writer",
     ),

@@ -28,10 +28,17 @@ PAGES = (
         f"{_PLAYED} -k personal",
     ),
     Mutant(
+        "only the first held message of a person is skipped",
+        "docs/personal-data.md",
+        "| xargs -r",
+        "| head -n 1 | xargs -r",
+        f"{_PLAYED} -k personal",
+    ),
+    Mutant(
         "an id is not forgotten before its message is published again",
         "docs/again.md",
-        "    AND message_id = '0198f2c5",
-        "    AND message_id <> '0198f2c5",
+        "    AND p.message_id = '0198f2c5",
+        "    AND p.message_id <> '0198f2c5",
         f"{_PLAYED} -k again",
     ),
     Mutant(
@@ -43,11 +50,4 @@ PAGES = (
     ),
     Mutant("a page is not in the navigation", "zensical.toml", '    { "Operating" = "operating.md" },\n', "", _READ),
     Mutant("a block says no language", "docs/kafka-errors.md", "```sh", "```", _READ),
-    Mutant(
-        "a setting is not on its page",
-        "docs/configuration.md",
-        "| `relay.batch` |",
-        "| `relay.bunch` |",
-        "tests/unit/test_pages.py -k made_from_code",
-    ),
 )

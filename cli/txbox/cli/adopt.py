@@ -39,7 +39,7 @@ class _Pair(click.ParamType[tuple[str, str]]):
 @click.option(
     "--header", "headers", metavar="NAME=COLUMN", type=_Pair(), multiple=True, help="A column to be sent as a header."
 )
-@click.option("--topic", help="Where all rows go, if the table has no column for it.")
+@click.option("--topic", help="Where rows go that name no topic themselves.")
 @click.option(
     "--content-type", help="Of the payload.  [default: application/json, of a bytea application/octet-stream]"
 )

@@ -29,7 +29,7 @@ from txbox.schema.statements import compose
 __all__ = ["Adoption", "adopt", "adoption_sql"]
 
 _FILE: Final = "adoption.sql"
-#: the outbox's columns that a row may bring, and those without which it could not be published
+#: the outbox's columns that a row may bring
 _OURS: Final = ("id", "aggregatetype", "aggregateid", "type", "payload", "headers", "topic", "created_at")
 _TEXT: Final = frozenset({"text", "character varying", "character", "name"})
 _JSON: Final = frozenset({"json", "jsonb"})
@@ -47,7 +47,7 @@ class Adoption:
     columns: Mapping[str, str] = field(default_factory=dict)
     #: columns to be sent as headers, by the headers' names
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: where all rows go, unless the table has a column for it
+    #: where rows go that name no topic themselves
     topic: str | None = None
     #: of the payload; by default JSON, and bytes for a bytea
     content_type: str | None = None
@@ -89,7 +89,7 @@ def adopt(
     *,
     patience: float = PATIENCE,
 ) -> None:
-    """Adopt `table`, and COMMIT. Done again it takes the new adoption.
+    """Adopt `table`, and COMMIT. Done again it takes what is said then.
 
     Rows whose transaction commits later are messages, those before are not, except `adoption.backlog`; none is both.
     Writers wait for less than a second at a time, and for as long as it takes to copy a backlog. Raises Unadoptable,
@@ -154,11 +154,13 @@ class _Reader:
 
     def __init__(self, table: _Table, schema: str, adoption: Adoption) -> None:
         self._table, self._adoption = table, adoption
-        # What the outbox would take if nothing were said; NULL is something.
-        self._defaults = {
+        #: what stands for NULL, which the outbox's own defaults do not
+        self._defaults: dict[str, sql.Composable] = {
             "id": sql.SQL("{}()").format(sql.Identifier(schema, "uuid7")),
             "created_at": sql.SQL("clock_timestamp()"),
         }
+        if adoption.topic is not None:
+            self._defaults["topic"] = sql.Literal(adoption.topic)
         if unknown := set(adoption.columns) - set(_OURS):
             raise Unadoptable(table.name, f"the outbox has no column {', '.join(sorted(unknown))}: {', '.join(_OURS)}")
         self._columns = {ours: found for ours in _OURS if (found := self._column(ours))}
@@ -170,8 +172,8 @@ class _Reader:
         for ours, default in self._defaults.items():
             if ours in values and not self._columns[ours].required:
                 values[ours] = sql.SQL("coalesce({}, {})").format(values[ours], default)
-        if self._adoption.topic is not None and "topic" not in values:
-            values["topic"] = sql.Literal(self._adoption.topic)
+        if self._adoption.topic is not None:
+            values.setdefault("topic", self._defaults["topic"])
         if headers := self._headers():
             values["headers"] = headers
         return values
@@ -197,21 +199,21 @@ class _Reader:
 
     def _require_type_and_route(self) -> None:
         """Raise Unadoptable unless each row can be published: a trigger that refuses one fails its writer."""
-        route = (
-            [] if self._adoption.topic else [next((n for n in ("topic", "aggregatetype") if n in self._columns), "")]
-        )
-        for ours in ("type", *route):
-            if not ours:
-                raise Unadoptable(self._table.name, "nothing says where its rows go: --topic, or --column topic=..")
-            column = self._columns.get(ours)
-            if column is None:
-                raise Unadoptable(self._table.name, f"nothing says what a row is: --column {ours}=..")
-            if not column.required:
-                raise Unadoptable(
-                    self._table.name,
-                    f"{column.name} may be null, and a row without it could not be published: "
-                    f"ALTER TABLE {self._table.name} ALTER COLUMN {column.name} SET NOT NULL",
-                )
+        self._require("nothing says what a row is: --column type=..", "type")
+        if self._adoption.topic is None:
+            self._require("nothing says where its rows go: --topic, or --column topic=..", "topic", "aggregatetype")
+
+    def _require(self, missing: str, *ours: str) -> None:
+        """Raise Unadoptable unless one of these is there in every row."""
+        found = [self._columns[name] for name in ours if name in self._columns]
+        if not found:
+            raise Unadoptable(self._table.name, missing)
+        if not any(column.required for column in found):
+            raise Unadoptable(
+                self._table.name,
+                f"{found[0].name} may be null, and a row without it could not be published: "
+                f"ALTER TABLE {self._table.name} ALTER COLUMN {found[0].name} SET NOT NULL",
+            )
 
     def _value(self, ours: str, column: _Column) -> sql.Composable:
         """Return the expression for one of our columns."""

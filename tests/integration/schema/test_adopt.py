@@ -134,6 +134,17 @@ def test_a_table_of_ones_own_goes_over_with_what_it_had_not_sent(conn: Connectio
     assert found == [("new", "1", "orders", "2"), ("next", "1", "orders", "3"), ("last", None, "orders", "4")]
 
 
+def test_a_row_goes_where_it_says_and_else_where_all_go(conn: Connection, table: str):
+    conn.execute("ALTER TABLE outboxevent ADD COLUMN topic text")
+    adopt(conn, table)
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+    adopt(conn, table, adoption=Adoption(topic="orders"))
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+    conn.execute("UPDATE outboxevent SET topic = 'own'")
+    conn.execute("INSERT INTO outboxevent SELECT gen_random_uuid(), 'a', '1', 'T', '{}', NULL, NULL, 'own'")
+    assert rows(conn, "aggregatetype, topic") == [("a", None), ("a", "orders"), ("a", "own")]
+
+
 @pytest.mark.parametrize(
     ("alter", "adoption", "why"),
     [
