@@ -150,7 +150,8 @@ class Traffic:
         try:
             eventually(lambda: effects.count() >= len(self.written), within=within, every=0.1)
         finally:
-            assert Verdict.of(self.written, effects.all()) == Verdict()
+            found = Verdict.of(self.written, effects.all())
+            assert found == Verdict(), f"of {len(self.written):,}: {found}"[:4000]
 
     def _told(self, error: KafkaError | None, _: object) -> None:
         if error is not None:
