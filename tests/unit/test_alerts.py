@@ -47,6 +47,11 @@ def test_runbook_has_no_alert_that_is_gone():
     assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == list(RULES), "in the order in which one acts on them"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_pages_name_only_alerts_that_there_are(page: Path):
+    assert set(re.findall(r"Txbox[A-Z]\w+", page.read_text())) - RULES.keys() == set()
+
+
 @pytest.mark.parametrize("alert", RULES)
 def test_alert_has_a_case_that_fires_and_one_that_does_not(alert: str):
     cases = yaml.safe_load((PROMETHEUS / "tests" / f"{alert}.yml").read_text())["tests"]

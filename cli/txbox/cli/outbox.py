@@ -98,9 +98,8 @@ def tail(values: Values, key: str | None, topic: str | None, last: int) -> None:
 
 
 def _line(row: Seen) -> str:
-    size = "tombstone" if row.bytes is None else f"{row.bytes:,} B"
     at = f"{row.created_at.astimezone(UTC):%H:%M:%S.%f}"[:-3]
-    return f"{at}  {row.state:<9}  {row.seq:>8}  {row.id}  {row.route}  {row.key or '-'}  {row.type}  {size}"
+    return f"{at}  {row.state:<9}  {row.seq:>8}  {row.id}  {row.route}  {row.key or '-'}  {row.type}"
 
 
 @outbox.command()

@@ -21,7 +21,7 @@ _AWAITED: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """A row of the outbox as it was seen, without its payload."""
+    """A row of the outbox as it was seen, without payload and headers."""
 
     seq: int
     id: UUID
@@ -30,8 +30,6 @@ class Seen:
     route: str
     key: str | None
     type: str
-    #: None for a tombstone
-    bytes: int | None
     created_at: datetime
 
 

@@ -1,16 +1,17 @@
 -- name: rows
 -- The newest rows above one, and those that are waited for: each by its seq, so cheap on a table of any size. One
--- snapshot, so that a row's state is that of when it was read. Never the payload: who follows wants to see the flow.
+-- snapshot, so that a row's state is that of when it was read. Neither payloads nor headers, nor how large they are: who
+-- may see the flow need not be allowed to read those.
 WITH rows AS (
     (
-        SELECT seq, id, coalesce(topic, aggregatetype) AS route, aggregateid, type, octet_length(payload) AS bytes, created_at
+        SELECT seq, id, coalesce(topic, aggregatetype) AS route, aggregateid, type, created_at
         FROM {schema}.outbox
         WHERE seq > %(above)s
         ORDER BY seq DESC
         LIMIT %(most)s
     )
     UNION ALL
-    SELECT seq, id, coalesce(topic, aggregatetype), aggregateid, type, octet_length(payload), created_at
+    SELECT seq, id, coalesce(topic, aggregatetype), aggregateid, type, created_at
     FROM {schema}.outbox
     WHERE seq = ANY(%(awaited)s)
 )
@@ -25,7 +26,6 @@ SELECT
     r.route,
     r.aggregateid AS key,
     r.type,
-    r.bytes,
     r.created_at
 FROM rows AS r
 LEFT JOIN {schema}.relay_cursor AS c ON c.name = %(relay)s

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 
 from tests.integration.conftest import Publish
 from tests.integration.running import Process, process, repeating, running
+from tests.integration.schema.roles import users
 from tests.waiting import eventually
 from txbox.cli.main import txbox
 from txbox.consumer import Consumer, Reject, Runner
@@ -124,6 +126,26 @@ def test_consumers_list_does_without_kafka(run: Run, conn: Any):
     shown = run("consumers", "list", "--bootstrap-servers", "127.0.0.1:1")
     assert "billing" in shown
     assert "members and lag are unknown" in shown
+
+
+@pytest.mark.usefixtures("relays")
+def test_who_may_only_look_is_told_the_same(
+    tail: Callable[..., Process],
+    run: Run,
+    publish: Publish,
+    conn: psycopg.Connection,
+    topic: str,
+):
+    publish(Message("Placed", {"secret": SECRET}, topic=topic))
+    eventually(lambda: "default" in run("-q", "relay", "status"))
+    with users(conn, "txbox_viewer") as urls:
+        url = urls["txbox_viewer"]
+        records = json.loads(run("-q", "relay", "status", "-o", "json", "--database-url", url))
+        assert (records[0]["leading"], records[0]["standbys"]) == (True, 1)
+        assert json.loads(run("-q", "consumers", "list", "-o", "json", "--database-url", url))["consumers"] == []
+        viewer = tail("--database-url", url)
+        viewer.said("Placed")
+        viewer.close()
 
 
 def test_tail_follows_rows_to_kafka_and_never_tells_payloads(

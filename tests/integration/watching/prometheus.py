@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -14,7 +15,7 @@ import yaml
 
 from tests.integration.debian import environment, program
 from tests.waiting import eventually
-from txbox.sandbox.servers import free_ports, is_listening
+from txbox.sandbox.servers import free_ports
 
 __all__ = ["DEPLOY", "Prometheus", "promtool", "scraping"]
 
@@ -26,6 +27,14 @@ class Prometheus:
     """One that runs, by its HTTP interface."""
 
     port: int
+
+    def is_ready(self) -> bool:
+        """Whether it answers questions: it listens some time before."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/-/ready", timeout=20):
+                return True
+        except URLError:
+            return False
 
     def ask(self, path: str, **parameters: str) -> Any:
         """The `data` of an answer; anything but success is the test's failure."""
@@ -68,8 +77,9 @@ def scraping(folder: Path, jobs: Mapping[str, Sequence[int]], rules: Path) -> It
     options = [f"--{name}={value}" for name, value in arguments.items()]
     with subprocess.Popen([command, *options], env=environment(command)) as server:
         try:
-            eventually(lambda: server.poll() is not None or is_listening(port))
-            yield Prometheus(port)
+            prometheus = Prometheus(port)
+            eventually(lambda: server.poll() is not None or prometheus.is_ready())
+            yield prometheus
         finally:
             server.kill()
 
