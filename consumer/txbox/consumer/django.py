@@ -10,6 +10,8 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql import base, psycopg_any
+from psycopg import ServerCursor
+from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.errors import BlockLeft, TransactionControl
@@ -96,7 +98,7 @@ def _lent(theirs: BaseDatabaseWrapper, conn: GuardedConnection) -> Any:
     class Cursor(Adapted, GuardedCursor, base.Cursor):
         pass
 
-    class ServerSideCursor(Adapted, base.ServerSideCursor):
+    class NamedCursor(Adapted, ClientCursorMixin[Any], ServerCursor[Any]):
         pass
 
     class Lent(type(theirs)):  # type: ignore[misc]
@@ -104,8 +106,7 @@ def _lent(theirs: BaseDatabaseWrapper, conn: GuardedConnection) -> Any:
             return conn
 
         def create_cursor(self, name: str | None = None) -> Any:
-            named: Any = ServerSideCursor  # psycopg's, which the stubs do not know
-            return named(conn, name=name, scrollable=False) if name else Cursor(conn)
+            return NamedCursor(conn, name, scrollable=False) if name else Cursor(conn)
 
         def close(self) -> None:
             if conn.guarded:

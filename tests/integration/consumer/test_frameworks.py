@@ -95,6 +95,8 @@ class Django(Orm):
         }
 
 
+#: where Django's handler adds an order; a Session is flushed when its handler is over
+DJANGO_ADDS = Django.add.__code__.co_firstlineno + 1
 ORMS = {"SQLAlchemy": SqlAlchemy(), "Django": Django()}
 
 
@@ -408,6 +410,4 @@ def test_errors_of_frameworks_are_told_without_the_messages_contents(
 ) -> None:
     settled(settle_batch, records("B"))
     [(error,)] = conn.execute("SELECT error FROM txbox.held_messages").fetchall()
-    assert error.startswith("IntegrityError at ")
-    assert "test_frameworks.py" in error or "frameworks" not in error
-    assert "bad" not in error
+    assert error in ("IntegrityError", f"IntegrityError at {__file__}:{DJANGO_ADDS}")
