@@ -55,7 +55,7 @@ bench: venv
 oldest: .venv/oldest/installed
 	.venv/oldest/bin/python -m pytest tests/unit/outbox tests/unit/consumer tests/integration/outbox \
 		tests/integration/schema/test_publish.py tests/integration/consumer/test_batch.py \
-		tests/integration/consumer/test_frameworks.py tests/integration/consumer/test_framework_runs.py
+		$(addprefix tests/integration/consumer/test_,frameworks.py framework_runs.py django.py sqlalchemy.py)
 
 .venv/oldest/installed: tests/oldest.txt pyproject.toml
 	$(PYTHON) -m venv .venv/oldest
