@@ -4,6 +4,8 @@ consumer = Consumer("billing", topics=["orders"], transactions=Atomic)
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -42,27 +44,28 @@ class Atomic(Transactions):
         self._connection = _lent(self._before, conn)
         self._connection.connect()
         connections[using] = self._connection
-        #: how many hooks there were before this handler's
+        #: how many hooks are of what is kept
         self._hooks = 0
 
-    def begin(self) -> Any:
-        """Return Django's connection, in the state in which it is inside an atomic block."""
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        """Django's connection, as it is inside an atomic block. Raises BlockLeft, TransactionFailed."""
         ours = self._connection
         ours.in_atomic_block, ours.commit_on_exit, ours.autocommit = True, True, False
         ours.needs_rollback = ours.closed_in_transaction = False
         ours.savepoint_ids, ours.atomic_blocks = [], [self._block]
-        self._hooks = len(ours.run_on_commit)
-        return ours
-
-    def flush(self) -> None:
-        """See that no block was left open. Raises BlockLeft, TransactionFailed."""
-        if len(self._connection.atomic_blocks) != 1:
+        yield ours
+        if len(ours.atomic_blocks) != 1:
             raise BlockLeft
-        if self._connection.needs_rollback:
+        if ours.needs_rollback:
             raise TransactionFailed(_BLOCK)
 
+    def mark(self) -> None:
+        """Keep the hooks that there are."""
+        self._hooks = len(self._connection.run_on_commit)
+
     def undo(self) -> None:
-        """Forget the handler's hooks."""
+        """Forget the hooks of what is undone."""
         del self._connection.run_on_commit[self._hooks :]
 
     def end(self, *, committed: bool) -> None:

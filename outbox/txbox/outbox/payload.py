@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, Protocol, TypeGuard
 
 import orjson
@@ -27,6 +28,7 @@ class _Model(Protocol):
     def model_dump(self, *, mode: str) -> object: ...
 
 
+@lru_cache(maxsize=64)  # asked of each message, and a service knows few
 def is_json(content_type: str) -> bool:
     """Return whether payloads of this content type are JSON (application/json, anything+json; parameters aside)."""
     essence = content_type.partition(";")[0].strip().lower()

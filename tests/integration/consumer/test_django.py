@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection as django_connection
 from django.db import transaction
@@ -15,7 +16,7 @@ from tests.integration.frameworks import TABLE, DjangoOrder, django_database
 from tests.unit.consumer.records import record
 from txbox.consumer import Consumer, Received, Transactions
 from txbox.consumer.guard import GuardedConnection
-from txbox.consumer.outcomes import Committed
+from txbox.consumer.outcomes import Committed, Stopped
 from txbox.daemon import Database
 
 
@@ -74,6 +75,21 @@ def test_hooks_run_after_the_commit_of_what_they_are_about(
     assert ran == [0, 2, 4]
     assert orders(conn) == [0, 2, 4, 77, 100, 102, 104]
     assert "on_commit failed" in caplog.text
+
+
+def test_no_hook_runs_of_a_batch_that_was_rolled_back(consumer: Consumer, settle_batch: Settle) -> None:
+    ran: list[int] = []
+
+    @consumer.handler("T")
+    def handle(_: Any, message: Received) -> None:
+        transaction.on_commit(lambda: ran.append(message.offset))
+        if message.offset == 1:
+            raise psycopg.errors.SerializationFailure
+
+    outcome = settle_batch(*records("ab"))
+    assert isinstance(outcome, Stopped)
+    assert isinstance(settle_batch(*records("a")), Committed)
+    assert ran == [0]
 
 
 def test_it_has_its_own_connection_back_in_the_end(

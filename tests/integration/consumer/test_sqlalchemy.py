@@ -87,6 +87,6 @@ def test_objects_of_one_message_are_not_those_of_the_next(
 def test_a_sessionmakers_own_engine_is_put_aside(guarded: GuardedConnection) -> None:
     elsewhere = create_engine("sqlite://")
     make = sessionmaker(elsewhere, binds={Order: elsewhere}, expire_on_commit=False)
-    session = Sessions(guarded, make=make).begin()
-    assert session.get_bind(Order).dialect.name == "postgresql"
-    assert not session.expire_on_commit
+    with Sessions(guarded, make=make).begin() as session:
+        assert session.get_bind(Order).dialect.name == "postgresql"
+        assert not session.expire_on_commit
