@@ -10,7 +10,7 @@ _DJANGO = "consumer/txbox/consumer/django.py"
 _DOORS = "tests/integration/outbox/test_doors.py"
 _FRAMEWORKS = "tests/integration/consumer/test_frameworks.py"
 _ALONE = "tests/integration/consumer/test_sqlalchemy.py"
-_HOOKS = "tests/integration/consumer/test_django.py -k hooks"
+_HOOKS = "tests/integration/consumer/test_django.py -k hook"
 _PUBLISH = "schema/txbox/schema/migrations/0004_publish.sql"
 _PUBLISHED = "tests/integration/schema/test_publish.py"
 
