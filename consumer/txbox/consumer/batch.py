@@ -104,7 +104,7 @@ class Batches:
         self._conn, self._inbox, self._held = conn, inbox, held
         self._retry, self._bounds = retry or Retry(), bounds or Bounds()
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn, transactions)
+        self._handlers = Handlers(conn, inbox.consumer, transactions)
         #: by how many rows keys are held
         self._counted: dict[Place, int] = {}
         self._counted_until = 0.0

@@ -11,6 +11,7 @@ from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.consumer import Handler, Run, name_of
+from txbox.consumer.context import context_of
 from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.outcomes import Stopped
@@ -35,8 +36,8 @@ SAVEPOINT txbox_constraints; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_co
 class Handlers:
     """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
 
-    def __init__(self, conn: GuardedConnection, transactions: Transactions | None = None) -> None:
-        self._conn = conn
+    def __init__(self, conn: GuardedConnection, consumer: str, transactions: Transactions | None = None) -> None:
+        self._conn, self._consumer = conn, consumer
         self._transactions = transactions or Transactions(conn)
         #: the message whose handler is running
         self.at: Run | None = None
@@ -91,8 +92,8 @@ class Handlers:
     def mark(self) -> None:
         """Keep what was done so far, whatever is undone from now on."""
         self._conn.execute(_NEXT if self._marked else "SAVEPOINT txbox_message")
-        self._marked = True
         self._transactions.mark()
+        self._marked = True
 
     def undo(self, error: Exception) -> UUID:
         """Undo what was done since `mark`, for an error that is one message's own; return whose. Raises any other.
@@ -122,7 +123,7 @@ class Handlers:
         began = time.monotonic()
         depth = self._conn.depth
         try:
-            with self._transactions.begin() as given:
+            with context_of(step.message, self._consumer), self._transactions.begin() as given:
                 step.handling.handler(given, step.message)
         except Rollback as error:
             # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.

@@ -63,7 +63,7 @@ class Retries:
         self._conn, self._inbox, self._held, self._by_type = conn, inbox, held, handlers
         self._troubles, self._retry, self._most, self._seconds = troubles, retry, most, seconds
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn, transactions)
+        self._handlers = Handlers(conn, inbox.consumer, transactions)
         self._some_alone = any(handling.alone for handling in handlers.values())
         self._look_at = self._sweep_at = clock()
         #: how far the keys were looked through

@@ -65,18 +65,20 @@ def join(given: "Joinable") -> Execute:
 
     Raises UnknownConnection, NotInTransaction, TransactionFailed.
     """
-    way = _way(given.__class__)  # what a proxy of a tracing library says that it is
+    kind: type = given.__class__  # what a proxy of a tracing library says that it is
+    way = _way(kind)
     if way is None:
-        mend = "it is for async code: await outbox.aadd(...)" if _async_way(given.__class__) else None
+        mend = "it is for async code: await outbox.aadd(...)" if _async_way(kind) else None
         raise UnknownConnection(given, mend)
     return way(given)
 
 
 def join_async(given: "AsyncJoinable") -> AsyncExecute:
     """Do the same for connections that are awaited. SQLAlchemy's are looked at when the first statement is executed."""
-    way = _async_way(given.__class__)
+    kind: type = given.__class__
+    way = _async_way(kind)
     if way is None:
-        mend = "its transactions are no async ones: call outbox.add(...)" if _way(given.__class__) else None
+        mend = "its transactions are no async ones: call outbox.add(...)" if _way(kind) else None
         raise UnknownConnection(given, mend)
     return way(given)
 

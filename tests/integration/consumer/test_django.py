@@ -47,8 +47,9 @@ def test_values_are_as_its_settings_say_and_ours_as_ever(
     assert guarded.execute("""SELECT '{"a": 1}'::jsonb""").fetchone() == ({"a": 1},)
 
 
+@pytest.mark.parametrize("apart", [False, True])
 def test_hooks_run_after_the_commit_of_what_they_are_about(
-    consumer: Consumer, settle_batch: Settle, conn: Connection, caplog: pytest.LogCaptureFixture
+    consumer: Consumer, settle_batch: Settle, conn: Connection, caplog: pytest.LogCaptureFixture, apart: bool
 ) -> None:
     ran: list[int] = []
 
@@ -69,7 +70,7 @@ def test_hooks_run_after_the_commit_of_what_they_are_about(
 
     given = [*records("aBc"), record("Late", key=b"l", offset=3), record(key=b"e", offset=4)]
     conn.execute("INSERT INTO orders (id, total) VALUES (77, 7)")
-    outcome = settle_batch(*given, apart=True)
+    outcome = settle_batch(*given, apart=apart)
     assert isinstance(outcome, Committed)
     assert [failed.message.offset for failed in outcome.failed] == [1, 3]
     assert ran == [0, 2, 4]
