@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift site bench soak engine mutants lock clean
+.PHONY: help venv demo test check lint format types imports drift site bench oldest soak engine mutants lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
@@ -13,6 +13,7 @@ help:
 	@echo "make soak    what takes longer than a check may: 500 kills, silent links, frozen brokers, weeks of pruning (an hour)"
 	@echo "make engine  image, docker-compose.yml, systemd units and the sandbox's containers, on a Docker engine (minutes)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
+	@echo "make oldest  tests of frameworks and drivers with the oldest versions that we allow, in an environment of their own"
 	@echo "make site    the documents as a site, in site/"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
@@ -59,6 +60,17 @@ site: venv
 bench: venv
 	$(BIN)/python -m bench
 
+oldest: .venv/oldest/installed
+	.venv/oldest/bin/python -m pytest tests/unit/outbox tests/unit/consumer tests/integration/outbox \
+		tests/integration/schema/test_publish.py tests/integration/consumer/test_batch.py \
+		$(addprefix tests/integration/consumer/test_,frameworks.py framework_runs.py django.py sqlalchemy.py)
+
+.venv/oldest/installed: tests/oldest.txt pyproject.toml
+	$(PYTHON) -m venv .venv/oldest
+	.venv/oldest/bin/python -m pip install --quiet --require-hashes --requirement tests/oldest.txt
+	.venv/oldest/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
 soak: venv
 	$(BIN)/python -m pytest tests/soak
 
@@ -71,6 +83,9 @@ mutants: venv
 lock: venv
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group dev --universal --generate-hashes \
 		--no-header --no-annotate --quiet --upgrade --output-file requirements.txt
+	$(BIN)/uv pip compile pyproject.toml tests/oldest.in --extra sandbox --extra sqlalchemy --extra django --extra otel \
+		--resolution lowest-direct --python-version 3.11 --universal --generate-hashes \
+		--no-header --no-annotate --quiet --output-file tests/oldest.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

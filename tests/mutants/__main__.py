@@ -12,6 +12,7 @@ from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
+from tests.mutants.doors import DOORS
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
 from tests.mutants.pages import PAGES
@@ -22,7 +23,20 @@ from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PAGES, *PARTITIONS, *ROLES, *WATCHING)
+ALL = (
+    *ADOPTION,
+    *CONSUMER,
+    *CONTEXT,
+    *CURSOR,
+    *DOORS,
+    *HANDLED,
+    *MEMBERS,
+    *MUTANTS,
+    *PAGES,
+    *PARTITIONS,
+    *ROLES,
+    *WATCHING,
+)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 

@@ -42,8 +42,8 @@ CONTEXT = (
     Mutant(
         "a handler's messages name no cause",
         "consumer/txbox/consumer/handling.py",
-        "            with context_of(step.message, self._consumer):\n                step",
-        "            if True:\n                step",
+        "with context_of(step.message, self._consumer), self._transactions.begin() as given:",
+        "with self._transactions.begin() as given:",
         _HANDLED,
     ),
     Mutant(

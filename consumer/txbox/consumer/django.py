@@ -4,12 +4,16 @@ consumer = Consumer("billing", topics=["orders"], transactions=Atomic)
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql import base, psycopg_any
+from psycopg import ServerCursor
+from psycopg.client_cursor import ClientCursorMixin
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.errors import BlockLeft, TransactionControl
@@ -40,30 +44,28 @@ class Atomic(Transactions):
         self._connection = _lent(self._before, conn)
         self._connection.connect()
         connections[using] = self._connection
-        #: how many hooks there were at the mark
+        #: how many hooks are of what is kept
         self._hooks = 0
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        """Django's connection, as it is inside an atomic block. Raises BlockLeft, TransactionFailed."""
+        ours = self._connection
+        ours.in_atomic_block, ours.commit_on_exit, ours.autocommit = True, True, False
+        ours.needs_rollback = ours.closed_in_transaction = False
+        ours.savepoint_ids, ours.atomic_blocks = [], [self._block]
+        yield ours
+        if len(ours.atomic_blocks) != 1:
+            raise BlockLeft
+        if ours.needs_rollback:
+            raise TransactionFailed(_BLOCK)
 
     def mark(self) -> None:
         """Keep the hooks that there are."""
         self._hooks = len(self._connection.run_on_commit)
 
-    def begin(self) -> Any:
-        """Return Django's connection, in the state in which it is inside an atomic block."""
-        ours = self._connection
-        ours.in_atomic_block, ours.commit_on_exit, ours.autocommit = True, True, False
-        ours.needs_rollback = ours.closed_in_transaction = False
-        ours.savepoint_ids, ours.atomic_blocks = [], [self._block]
-        return ours
-
-    def flush(self) -> None:
-        """See that no block was left open. Raises BlockLeft, TransactionFailed."""
-        if len(self._connection.atomic_blocks) != 1:
-            raise BlockLeft
-        if self._connection.needs_rollback:
-            raise TransactionFailed(_BLOCK)
-
     def undo(self) -> None:
-        """Forget the hooks since the mark."""
+        """Forget the hooks of what is undone."""
         del self._connection.run_on_commit[self._hooks :]
 
     def end(self, *, committed: bool) -> None:
@@ -71,7 +73,7 @@ class Atomic(Transactions):
         ours = self._connection
         ours.in_atomic_block, ours.needs_rollback, ours.autocommit = False, False, True
         ours.savepoint_ids, ours.atomic_blocks = [], []
-        hooks, ours.run_on_commit, self._hooks = ours.run_on_commit, [], 0
+        hooks, ours.run_on_commit = ours.run_on_commit, []
         for _, hook, _ in hooks if committed else ():
             try:
                 hook()
@@ -99,7 +101,7 @@ def _lent(theirs: BaseDatabaseWrapper, conn: GuardedConnection) -> Any:
     class Cursor(Adapted, GuardedCursor, base.Cursor):
         pass
 
-    class ServerSideCursor(Adapted, base.ServerSideCursor):
+    class NamedCursor(Adapted, ClientCursorMixin[Any], ServerCursor[Any]):
         pass
 
     class Lent(type(theirs)):  # type: ignore[misc]
@@ -107,8 +109,7 @@ def _lent(theirs: BaseDatabaseWrapper, conn: GuardedConnection) -> Any:
             return conn
 
         def create_cursor(self, name: str | None = None) -> Any:
-            named: Any = ServerSideCursor  # psycopg's, which the stubs do not know
-            return named(conn, name=name, scrollable=False) if name else Cursor(conn)
+            return NamedCursor(conn, name, scrollable=False) if name else Cursor(conn)
 
         def close(self) -> None:
             if conn.guarded:

@@ -121,11 +121,19 @@ class Handlers:
         self.at = step
         self._ran.append(step.handling.handler)
         began = time.monotonic()
+        depth = self._conn.depth
         try:
-            self._call(step)
-        except BaseException:
-            self._transactions.undo()
-            raise
+            with context_of(step.message, self._consumer), self._transactions.begin() as given:
+                step.handling.handler(given, step.message)
+        except Rollback as error:
+            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
+            raise TransactionControl("psycopg.Rollback") from error
+        finally:
+            is_left = self._conn.depth != depth
+            if is_left:
+                self._conn.abandon(depth)
+        if is_left:
+            raise BlockLeft
         if time.monotonic() - began > _LONG:
             self._conn.execute("SELECT 1")  # or a session that was ended meanwhile would be blamed on the next message
         match self._conn.info.transaction_status:
@@ -140,22 +148,6 @@ class Handlers:
                 raise psycopg.OperationalError("the connection was lost, which the handler passed over")
             case _:
                 raise self._left()
-
-    def _call(self, step: Run) -> None:
-        depth = self._conn.depth
-        try:
-            with context_of(step.message, self._consumer):
-                step.handling.handler(self._transactions.begin(), step.message)
-        except Rollback as error:
-            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
-            raise TransactionControl("psycopg.Rollback") from error
-        finally:
-            is_left = self._conn.depth != depth
-            if is_left:
-                self._conn.abandon(depth)
-        if is_left:
-            raise BlockLeft
-        self._transactions.flush()
 
     def run_apart(self, step: Run) -> None:
         """Run a handler so that what it did can be undone, and nothing else: after an error none of it is left.

@@ -16,7 +16,8 @@ __all__ = ["Committed", "Failed", "Handled", "Outcome", "Stopped", "explain"]
 
 #: files in which no handler stands
 _OURS: Final = re.compile(
-    r"[/\\\\](psycopg|psycopg_binary|sqlalchemy|django|txbox[/\\\\](consumer|outbox|schema))[/\\\\]"
+    r"^<sqlalchemy|contextlib\.py$|-packages[/\\\\](sqlalchemy|django)[/\\\\]"
+    r"|[/\\\\](psycopg|psycopg_binary|txbox[/\\\\](consumer|outbox|schema))[/\\\\]"
 )
 
 

@@ -4,7 +4,8 @@ consumer = Consumer("billing", topics=["orders"], transactions=Sessions)
 """
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from psycopg.pq import TransactionStatus
@@ -47,34 +48,29 @@ class Sessions(Transactions):
         dialect = self._engine.dialect
         assert isinstance(dialect, _Dialect)  # noqa: S101  # registered below
         self._dialect = dialect
-        self._session = self._make(bind=self._engine, binds={})
         self._engine.connect().close()  # SQLAlchemy asks a few things at its first connection
 
-    def begin(self) -> Session:
-        """Return a Session that nobody has used."""
-        self._session = self._make(bind=self._engine, binds={})
-        self._dialect.lent = True
-        self._dialect.rolled_back = False
-        return self._session
-
-    def flush(self) -> None:
-        """Flush the Session, and close it. Raises BlockLeft, TransactionFailed, TransactionControl."""
-        session = self._session
-        if session.in_nested_transaction():
-            raise BlockLeft
-        if not session.is_active or self.conn.info.transaction_status is TransactionStatus.INERROR:
-            raise TransactionFailed(_BLOCK)
-        if self._dialect.rolled_back:
-            raise TransactionControl("session.rollback()", _BLOCK)
-        session.flush()
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A Session that nobody has used. Raises BlockLeft, TransactionFailed, TransactionControl."""
+        session = self._make(bind=self._engine, binds={})
+        self._dialect.lent, self._dialect.rolled_back = True, False
+        try:
+            yield session
+            if session.in_nested_transaction():
+                raise BlockLeft
+            if not session.is_active or self.conn.info.transaction_status is TransactionStatus.INERROR:
+                raise TransactionFailed(_BLOCK)
+            if self._dialect.rolled_back:
+                raise TransactionControl("session.rollback()", _BLOCK)
+            session.flush()
+        except BaseException:
+            self._dialect.lent = False
+            with suppress(SQLAlchemyError):  # its savepoints cannot be gone back to on a connection that is lost
+                session.invalidate()
+            raise
         self._dialect.lent = False
         session.close()
-
-    def undo(self) -> None:
-        """Let go of the Session and of what it thinks of the transaction."""
-        self._dialect.lent = False
-        with suppress(SQLAlchemyError):  # its savepoints cannot be gone back to on a connection that is lost
-            self._session.invalidate()
 
 
 class _Dialect(PGDialect_psycopg):

@@ -1,17 +1,16 @@
-"""What handlers get: the psycopg connection on which their message's id was taken, or something on top of it.
+"""What handlers get: the psycopg connection on which their messages' ids were taken, or something on top of it.
 
-    for each connection     Transactions(conn)      when nothing is open on it
+    for each connection      Transactions(conn)     when nothing is open on it
       for each transaction
-        now and then        mark()                  what was done so far stays, as far as it is ours to say
-        for each message    begin()                 what the handler gets
-                            the handler
-                            flush()                 if it returned
-                            undo()                  if it, or what came after it, failed: back to the mark
-        COMMIT, ROLLBACK    end()
-                            close()
+        for each message     with begin() as what its handler gets
+        SAVEPOINT            mark()
+        ROLLBACK TO          undo()                 before it
+        COMMIT, ROLLBACK     end()                  after it
+                             close()
 All are called in the thread in which handlers run.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from txbox.consumer.guard import GuardedConnection
@@ -28,22 +27,23 @@ class Transactions:
 
     def __init__(self, conn: GuardedConnection) -> None:
         self.conn = conn
+        self._given = nullcontext(conn)
+
+    def begin(self) -> AbstractContextManager[Any]:
+        """Return a block around a handler, whose value it gets.
+
+        Left without an error, all that the handler did has been sent to the database; one that comes then is its own.
+        """
+        return self._given
 
     def mark(self) -> None:
-        """Remember this point: the next `undo` goes back to it. Without one it goes back to the transaction's begin."""
-
-    def begin(self) -> Any:
-        """Return what the next handler gets, in the transaction that is open."""
-        return self.conn
-
-    def flush(self) -> None:
-        """Send to the database what the handler left unsent. An error is the handler's."""
+        """Keep what was done so far, whatever is undone from now on."""
 
     def undo(self) -> None:
-        """Forget what handlers did since the mark: it is about to be rolled back, or lost. May be called again."""
+        """Forget what was done since `mark`: it is about to be rolled back, or lost with the connection."""
 
     def end(self, *, committed: bool) -> None:
-        """The transaction has ended; what it did is durable, or gone. Nothing is undone by an error."""
+        """Take note that the transaction has ended, and what it did is durable, or gone; an error changes nothing."""
 
     def close(self) -> None:
-        """Leave the connection: it is closed next."""
+        """Let go of the connection, which is closed next."""

@@ -65,30 +65,38 @@ def join(given: "Joinable") -> Execute:
 
     Raises UnknownConnection, NotInTransaction, TransactionFailed.
     """
-    way = _way(given.__class__, _WAYS)  # what a proxy of a tracing library says that it is
+    kind: type = given.__class__  # what a proxy of a tracing library says that it is
+    way = _way(kind)
     if way is None:
-        mend = "it is for async code: await outbox.aadd(...)" if _way(given.__class__, _ASYNC_WAYS) else None
+        mend = "it is for async code: await outbox.aadd(...)" if _async_way(kind) else None
         raise UnknownConnection(given, mend)
     return way(given)
 
 
 def join_async(given: "AsyncJoinable") -> AsyncExecute:
     """Do the same for connections that are awaited. SQLAlchemy's are looked at when the first statement is executed."""
-    way = _way(given.__class__, _ASYNC_WAYS)
+    kind: type = given.__class__
+    way = _async_way(kind)
     if way is None:
-        mend = "its transactions are no async ones: call outbox.add(...)" if _way(given.__class__, _WAYS) else None
+        mend = "its transactions are no async ones: call outbox.add(...)" if _way(kind) else None
         raise UnknownConnection(given, mend)
     return way(given)
 
 
-def _way(kind: type, ways: Mapping[str, T]) -> T | None:
-    """Return the way that a class, or the next of its bases, has."""
-    return next((ways[name] for name in _names(kind) if name in ways), None)
+@cache
+def _way(kind: type) -> Callable[[Any], Execute] | None:
+    return _of_bases(kind, _WAYS)
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+def _async_way(kind: type) -> Callable[[Any], AsyncExecute] | None:
+    return _of_bases(kind, _ASYNC_WAYS)
+
+
+def _of_bases(kind: type, ways: Mapping[str, T]) -> T | None:
+    """Return the way that a class, or the next of its bases, has."""
+    names = (f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__)
+    return next((ways[name] for name in names if name in ways), None)
 
 
 def _psycopg(conn: "psycopg.Connection[Any]") -> Execute:

@@ -69,7 +69,8 @@ def _json(type_: str, payload: object) -> bytes:
     try:
         encoded = orjson.dumps(payload, default=_default)
     except (TypeError, RecursionError) as error:  # orjson's JSONEncodeError is a TypeError
-        raise PayloadNotSerializable(type_, str(error.__cause__ or error)) from error
+        why = error.__cause__ if "not JSON serializable" in str(error) else None  # what _default raised
+        raise PayloadNotSerializable(type_, str(why or error)) from error
     # orjson writes NaN and infinities as null, in silence. Looking for them costs nothing where there is no null.
     if b"null" in encoded and _has_non_finite(payload):
         raise PayloadNotSerializable(type_, _NO_NAN)

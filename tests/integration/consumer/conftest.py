@@ -14,7 +14,7 @@ from tests.integration.consumer.shop import CONFIG, Shop
 from tests.integration.relay.conftest import open_folder, primary
 from tests.integration.running import running
 from tests.integration.topics import Topics
-from txbox.consumer import Consumer, Runner
+from txbox.consumer import Consumer, Runner, Transactions
 from txbox.consumer.batch import Batches
 from txbox.consumer.consumer import plan
 from txbox.consumer.guard import GuardedConnection
@@ -51,12 +51,18 @@ def guarded(database: Database) -> Iterator[GuardedConnection]:
 
 
 @pytest.fixture
-def settle_batch(guarded: GuardedConnection, consumer: Consumer) -> Settle:
+def transactions(guarded: GuardedConnection) -> Transactions:
+    """What handlers get."""
+    return Transactions(guarded)
+
+
+@pytest.fixture
+def settle_batch(guarded: GuardedConnection, consumer: Consumer, transactions: Transactions) -> Settle:
     """Settle records as one batch."""
     inbox = Inbox(guarded, "txbox", consumer.name)
     held = Held(guarded, "txbox", inbox.consumer_id)
 
-    batches = Batches(guarded, inbox, held)
+    batches = Batches(guarded, inbox, held, transactions=transactions)
 
     def batch(*records: Record, **how: Any) -> Outcome:
         return batches.settle(plan(consumer.handlers, records), **how)

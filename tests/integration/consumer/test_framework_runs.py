@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from tests.integration.consumer.test_frameworks import ORMS
+from tests.integration.consumer.orms import ORMS
 from tests.integration.frameworks import TABLE, django_database
 from tests.integration.running import running
 from tests.integration.topics import Raw, Topics

@@ -132,11 +132,10 @@ def test_what_is_no_transaction_is_told_so(engine: sqlalchemy.Engine, database: 
     sqlite = ConnectionHandler({"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})["default"]
     with engine.connect() as closed:
         pass
-    other = sqlalchemy.create_engine("sqlite://")
-    for nothing in (engine, sqlite, closed, Session(other), other.connect(), None, object(), "postgresql://"):
-        with pytest.raises(UnknownConnection):
-            Outbox().add(nothing, message())  # type: ignore[arg-type]
-    other.dispose()
+    with sqlalchemy.create_engine("sqlite://").connect() as other, Session(other) as session:
+        for nothing in (engine, sqlite, closed, session, other, None, object(), "postgresql://"):
+            with pytest.raises(UnknownConnection):
+                Outbox().add(nothing, message())  # type: ignore[arg-type]
 
     async def lose() -> None:
         async_engine = create_async_engine(sqlalchemy_url(database.url, "asyncpg"))
