@@ -10,7 +10,7 @@ from txbox.cli.options import State, Values, settings
 from txbox.cli.output import Unhealthy, is_json, output_option, show
 from txbox.cli.typos import strange_variables
 from txbox.doctor import Check, Doctor, Finding, Level, NotTold, examine
-from txbox.doctor.finding import fail, ok
+from txbox.doctor.finding import fail, ok, warn
 
 T = TypeVar("T")
 
@@ -45,7 +45,9 @@ def _config(state: State) -> Finding:
     """Say whether the file and the environment set only what there is."""
     problems = [*([state.broken] if state.broken else ()), *strange_variables(os.environ)]
     if problems:
-        return fail("; ".join(problems), "txbox config show --origin tells what is in force")
+        # A name that comes near none may be somebody else's.
+        judge = fail if state.broken or any("did you mean" in problem for problem in problems) else warn
+        return judge("; ".join(problems), "txbox config show --origin tells what is in force")
     return ok(f"{state.path or 'no file'}, and the environment: every name is known")
 
 

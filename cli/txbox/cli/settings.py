@@ -370,10 +370,13 @@ def client_from_env() -> dict[str, str]:
     return found
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
+def meant(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near.
+
+    Names are compared without the `prefix` that all of them have.
+    """
+    close = difflib.get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], n=1)
+    return f", did you mean {prefix + close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:
