@@ -3,31 +3,21 @@
 A value is looked for on the command line, in the environment, in the file, and then here.
 """
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from txbox.cli.typos import meant
 from txbox.consumer import ConsumerConfig
 from txbox.relay import RelayConfig
 
-__all__ = [
-    "CLIENT",
-    "SETTINGS",
-    "Duration",
-    "Port",
-    "Setting",
-    "Size",
-    "client_from_env",
-    "meant",
-    "read_file",
-]
+__all__ = ["CLIENT", "SETTINGS", "Duration", "Port", "Setting", "Size", "client_from_env", "read_file"]
 
 #: the free table of librdkafka's own settings
 CLIENT: Final = "kafka.client"
@@ -368,15 +358,6 @@ def client_from_env() -> dict[str, str]:
                 key, text = key.removesuffix("_FILE"), secret_from(name, value)
             found[key.lower().replace("_", ".")] = text
     return found
-
-
-def meant(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near.
-
-    Names are compared without the `prefix` that all of them have.
-    """
-    close = difflib.get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], n=1)
-    return f", did you mean {prefix + close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:

@@ -43,16 +43,22 @@ def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
     )
     tables = Statements(__package__, "shop.sql", "public")
     parameters = {"customers": CUSTOMERS, "expired_card": EXPIRED_CARD}
-    for url, names in (
-        (shop.orders_url, ["orders", "orders_users"]),
-        (shop.billing_url, ["billing", "provider", "held", "billing_users"]),
-    ):
+    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
         with psycopg.connect(url, autocommit=True) as conn:
             migrate(conn)
-            conn.execute(roles().encode())
             for name in names:
                 psycopg.ClientCursor(conn).execute(tables[name], parameters)
+    _let_in(shop)
     return shop
+
+
+def _let_in(shop: Shop) -> None:
+    """Make the users of both databases, members of txbox's roles."""
+    users = Statements(__package__, "shop.sql", "public")
+    for url, name in ((shop.orders_url, "orders_users"), (shop.billing_url, "billing_users")):
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(roles().encode())
+            conn.execute(users[name])
 
 
 def _database(server_url: str, name: str) -> str:
