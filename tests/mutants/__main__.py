@@ -8,17 +8,21 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
+from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
+from tests.mutants.pages import PAGES
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.roles import ROLES
 from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS, *ROLES)
+ALL = (*ADOPTION, *CONSUMER, *CONTEXT, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PAGES, *PARTITIONS, *ROLES, *WATCHING)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 

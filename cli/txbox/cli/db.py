@@ -3,6 +3,7 @@
 import click
 from psycopg import Connection
 
+from txbox.cli.adopt import adopt
 from txbox.cli.options import Values, settings
 from txbox.cli.output import Unhealthy, is_json, output_option, say, show
 from txbox.cli.settings import Duration
@@ -25,6 +26,9 @@ _wait = click.option(
 @click.group()
 def db() -> None:
     """The tables in PostgreSQL."""
+
+
+db.add_command(adopt)
 
 
 @db.command()
