@@ -11,7 +11,7 @@ __all__ = ["meant", "strange_variables"]
 _FREE: Final = ("TXBOX_KAFKA__CLIENT__", "TXBOX_TEST_")
 #: those that are read elsewhere
 _OTHERS: Final = frozenset(
-    {"TXBOX_CONFIG", "TXBOX_FAILPOINT", "TXBOX_FAILPOINTS", "TXBOX_CACHE_DIR", "TXBOX_SANDBOX_DIR"}
+    {"TXBOX_CONFIG", "TXBOX_FAILPOINT", "TXBOX_FAILPOINTS", "TXBOX_CACHE_DIR", "TXBOX_SANDBOX", "TXBOX_SANDBOX_DIR"}
 )
 #: those that Kubernetes makes of a service that is called txbox-something
 _SERVICE: Final = re.compile(r"TXBOX_\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
