@@ -8,9 +8,10 @@ import click
 
 from txbox.cli.options import State, Values, settings
 from txbox.cli.output import Unhealthy, is_json, output_option, show
+from txbox.cli.settings import SETTINGS
 from txbox.cli.typos import strange_variables
 from txbox.doctor import Check, Doctor, Finding, Level, NotTold, examine
-from txbox.doctor.finding import fail, ok
+from txbox.doctor.finding import fail, ok, warn
 
 T = TypeVar("T")
 
@@ -43,9 +44,12 @@ def _checks(state: State, examined: Doctor, *, probe: bool) -> Iterator[Check]:
 
 def _config(state: State) -> Finding:
     """Say whether the file and the environment set only what there is."""
-    problems = [*([state.broken] if state.broken else ()), *strange_variables(os.environ)]
+    variables = [name for setting in SETTINGS.values() for name in setting.envvars]
+    problems = [*([state.broken] if state.broken else ()), *strange_variables(os.environ, variables)]
     if problems:
-        return fail("; ".join(problems), "txbox config show --origin tells what is in force")
+        # A name that comes near none may be somebody else's.
+        judge = fail if state.broken or any("did you mean" in problem for problem in problems) else warn
+        return judge("; ".join(problems), "txbox config show --origin tells what is in force")
     return ok(f"{state.path or 'no file'}, and the environment: every name is known")
 
 

@@ -3,17 +3,17 @@
 A value is looked for on the command line, in the environment, in the file, and then here.
 """
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
+from txbox.cli.typos import meant
 from txbox.consumer import ConsumerConfig
 from txbox.relay import RelayConfig
 
@@ -26,7 +26,6 @@ __all__ = [
     "Size",
     "client_files",
     "client_from_env",
-    "meant",
     "read_file",
     "secret_from",
 ]
@@ -387,12 +386,6 @@ def _from_env() -> Iterator[tuple[str, str]]:
 
 def _dotted(name: str) -> str:
     return name.lower().replace("_", ".")
-
-
-def meant(name: str, known: Iterable[str]) -> str:
-    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:

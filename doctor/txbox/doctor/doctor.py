@@ -70,11 +70,9 @@ class Doctor:
     ) -> None:
         """`patience`: seconds for the probe to come back, and for the relay to be past it then."""
         self._where, self._which, self._clock, self._patience = database, kafka, clock, patience
-        # It looks, and makes no topic.
-        self._config, self._create = (
-            replace(config or RelayConfig(), create_topics=False),
-            bool(config and config.create_topics),
-        )
+        config = config or RelayConfig()
+        self._create = config.create_topics
+        self._config = replace(config, create_topics=False)  # whoever looks makes none
         self._asked = topics
         self._brokers: list[Address] = []
 

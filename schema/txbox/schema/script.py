@@ -56,7 +56,7 @@ def _step(step: Migration, schema: str) -> psql.Composed:
         version=psql.Literal(step.version),
         step=psql.Literal(step.name),
         checksum=psql.Literal(step.checksum),
-        text=_rendered(step.text, schema),
+        text=_rendered(step.text.replace("%", "<percent>"), schema),
     )
 
 

@@ -1,4 +1,5 @@
--- What `txbox.schema.sql` is made of. Each step is run from a text: by then there is what the one before it made.
+-- What `txbox.schema.sql` is made of. Each step is run from a text: by then there is what the one before it made. No
+-- percent sign is in that text: Alembic doubles it for some drivers, which do not make it one again.
 
 -- name: whole
 DO $txbox$
@@ -15,8 +16,8 @@ $txbox$
 IF EXISTS (SELECT FROM {schema}.migration WHERE version = {version} AND checksum <> {checksum}) THEN
     RAISE EXCEPTION 'migration {version} was edited after it ran: its checksum in the ledger differs';
 ELSIF NOT EXISTS (SELECT FROM {schema}.migration WHERE version = {version}) THEN
-EXECUTE $txbox_{version}$
+EXECUTE replace($txbox_{version}$
 {text}
-$txbox_{version}$;
+$txbox_{version}$, '<percent>', chr(37));
 INSERT INTO {schema}.migration (version, name, checksum) VALUES ({version}, {step}, {checksum});
 END IF;

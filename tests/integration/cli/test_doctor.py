@@ -70,6 +70,14 @@ def test_a_typo_in_the_environment(run: Run, name: str, meant: str) -> None:
     assert f"{name} is no setting, did you mean {meant!r}?" in config["why"]
 
 
+def test_variables_of_others_are_no_typos(run: Run) -> None:
+    """Kubernetes makes variables of a service's name, and people have their own."""
+    service = {"TXBOX_RELAY_SERVICE_HOST": "10.0.0.1", "TXBOX_RELAY_PORT": "tcp://10.0.0.1:9464"}
+    service |= {"TXBOX_RELAY_PORT_9464_TCP_ADDR": "10.0.0.1", "TXBOX_RELAY_SERVICE_PORT_METRICS": "9464"}
+    assert json.loads(run("doctor", "-o", "json", **service).stdout)[0]["state"] == "ok"
+    assert json.loads(run("doctor", "-o", "json", TXBOX_IMAGE_TAG_OF_OURS="7").stdout)[0]["state"] == "warn"
+
+
 def test_a_password_is_never_told(run: Run, database: Database) -> None:
     url = database.url.replace("postgres@", "nobody:geheim@")
     done = run("doctor", DATABASE_URL=url)

@@ -91,6 +91,11 @@ def test_a_setting_that_is_refused(look: Look) -> None:
     assert (found.level, "acks" in found.why) == (Level.FAIL, True)
 
 
+def test_a_setting_that_librdkafka_does_not_know(look: Look) -> None:
+    found = look(client={"sasl.usrname": "relay"})["kafka"]
+    assert (found.level, "sasl.usrname" in found.why) == (Level.FAIL, True)
+
+
 def test_topics_that_are_missing_are_named(look: Look, publish: Publish, topics: Topics, txbox_topic: str) -> None:
     there, missing, by_aggregate = topics.make(), f"{txbox_topic}.none", f"{txbox_topic}.made"
     publish(Message("T", {}, topic=there), Message("T", {}, topic=missing), Message("T", {}, aggregate=by_aggregate))

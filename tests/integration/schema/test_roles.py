@@ -263,3 +263,13 @@ def test_what_is_given_is_what_the_roles_have(conn: Connection, urls: Mapping[st
     assert (found.absent, found.missing, found.excessive, found.unused) == ((), (), (), False)
     migrate(conn, "another")
     assert rights(conn, "another").unused
+
+
+def test_a_writer_may_call_publish(conn: Connection, urls: Mapping[str, str]) -> None:
+    conn.execute("DROP FUNCTION IF EXISTS txbox.publish")
+    conn.execute("CREATE FUNCTION txbox.publish(type text) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    grant(conn)
+    assert rights(conn).excessive == ()
+    with psycopg.connect(urls["txbox_writer"]) as writer:
+        writer.execute("SELECT txbox.publish('T')")
+    denied(urls["txbox_viewer"], "SELECT txbox.publish('T')")

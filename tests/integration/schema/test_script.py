@@ -238,7 +238,7 @@ def test_django_runs_it(conn: Connection, same: Callable[[], None], tmp_path: Pa
     def manage(*command: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "django", *command, "--settings=project"],
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
             capture_output=True,
             text=True,
         )
