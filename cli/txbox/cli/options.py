@@ -61,6 +61,9 @@ class _Option(click.Option):
         if source is not ParameterSource.DEFAULT or state is None or self.setting.key not in state.file:
             return value, source
         value = state.file[self.setting.key]
+        if isinstance(value, list | dict):
+            raise click.UsageError(f"{state.path}: {self.setting.key} is one value, and not several")
+        value = value if isinstance(value, bool) else str(value)
         try:
             self.type.convert(value, self, ctx)
         except click.BadParameter as error:  # which would name the environment's variable

@@ -159,4 +159,4 @@ def test_neither_a_password_nor_anything_of_a_message_is_ever_told(
 
 
 def _dead(conn: psycopg.Connection) -> int:
-    return (conn.execute("SELECT count(*) FROM txbox.held_messages WHERE state = 'dead'").fetchone() or (0,))[0]
+    return len(conn.execute("SELECT FROM txbox.held_messages WHERE state = 'dead'").fetchall())
