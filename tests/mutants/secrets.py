@@ -13,7 +13,7 @@ SECRETS = (
     Mutant(
         "an exception's text is logged for those who want to know more",
         "consumer/txbox/consumer/loop.py",
-        '_log.debug("the error", extra={"traceback": traceback_of(error)})',
+        '_log.debug("the error", extra={"exception": traceback_of(error)})',
         '_log.debug("the error", exc_info=error)',
         _CANARIES,
     ),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from txbox.cli.options import State
+from txbox.daemon.log import plain
 
 __all__ = ["NotFound", "Unhealthy", "is_json", "output_option", "say", "show", "show_all", "show_one"]
 
@@ -117,9 +118,4 @@ def _cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case _:
-            return _plain(str(value))
-
-
-def _plain(text: str) -> str:
-    """Return text that cannot steer a terminal: keys, types and payloads are whatever some producer put there."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+            return plain(str(value))
