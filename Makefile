@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift bench soak mutants fuzz audit lock clean
+.PHONY: help venv demo test check lint format types imports drift site bench soak engine mutants fuzz audit lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
@@ -11,9 +11,11 @@ help:
 	@echo "make check   lint, types, imports, docs drift, tests: what CI runs"
 	@echo "make bench   throughput and cost, as ratios of one run"
 	@echo "make soak    what takes longer than a check may: 500 kills, silent links, frozen brokers, weeks of pruning (an hour)"
+	@echo "make engine  image, docker-compose.yml, systemd units and the sandbox's containers, on a Docker engine (minutes)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
 	@echo "make fuzz    bytes that nobody would write, two minutes for each reader of them"
 	@echo "make audit   known holes of what is in requirements.txt; asks the network"
+	@echo "make site    the documents as a site, in site/"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
 
@@ -49,12 +51,21 @@ imports: venv
 
 drift: venv
 	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.configuration_reference --check
+	$(BIN)/python -m docs.metrics_page --check
+	$(BIN)/python -m deploy.grafana.dashboard --check
+
+site: venv
+	$(BIN)/zensical build --clean --strict
 
 bench: venv
 	$(BIN)/python -m bench
 
 soak: venv
 	$(BIN)/python -m pytest tests/soak
+
+engine: venv
+	$(BIN)/python -m pytest tests/engine
 
 mutants: venv
 	$(BIN)/python -m tests.mutants

@@ -64,7 +64,7 @@ def relay_once(database: Database, kafka: Kafka) -> Callable[..., Relay]:
 def sandbox(txbox_sandbox: Sandbox | None) -> Sandbox:
     """The servers, to be stopped and started; tests that need it skip on servers that are not ours."""
     if txbox_sandbox is None:
-        pytest.skip("TXBOX_TEST_DATABASE_URL and TXBOX_TEST_KAFKA name servers that are not ours to stop")
+        pytest.skip("the servers are not ours to stop: TXBOX_TEST_DATABASE_URL and TXBOX_TEST_KAFKA, or Docker's")
     return txbox_sandbox
 
 

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from txbox.cli.options import State, Values
 from txbox.cli.output import say
-from txbox.daemon import Health, Http, Stop, serving
+from txbox.daemon import Health, Http, Stop, notifying, serving
+from txbox.daemon.health import checks
 from txbox.daemon.log import configure
 from txbox.daemon.versions import build_info
 
@@ -25,15 +26,17 @@ class Daemon(Protocol):
 
 
 def run_daemon(values: Values, stop: Stop, daemon: Daemon, *, once: bool) -> None:
-    """Run until a signal, with log, metrics and health; `once` opens no port."""
+    """Run until a signal, with log, metrics and health, and tell systemd; `once` opens no port."""
     state = click.get_current_context().find_object(State) or State()
     level = values.by_key["log.level"]
     if state.verbosity:
         level = "debug" if state.verbosity > 0 else "warning"
     configure(level, values.by_key["log.format"])
     build_info(daemon.registry)
+    checks(daemon.health, daemon.registry)
     http = Http(port=None) if once else values.http()
     with stop.on_signals(), serving(http, daemon.health, daemon.registry) as port:
         if port:
             say(f"metrics and health on http://{http.host}:{port}")
-        daemon.run(once=once)
+        with notifying(daemon.health, stop):
+            daemon.run(once=once)

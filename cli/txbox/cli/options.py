@@ -26,6 +26,8 @@ class State:
     #: the settings' file, and what it says, by key
     path: Path | None = None
     file: Mapping[str, Any] = field(default_factory=dict)
+    #: what is wrong with it, for the doctor to tell; every other command ends with that
+    broken: str | None = None
     #: table or json
     output: str = "table"
     color: bool = True

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from txbox.cli.output import Unhealthy, output_option, say, show_one
-from txbox.sandbox import AlreadyUp, Sandbox, SandboxError, Servers, default_folder
+from txbox.sandbox import AlreadyUp, Containers, Sandbox, SandboxError, Servers, default_folder
 
 _dir = click.option(
     "--dir",
@@ -28,12 +28,24 @@ def sandbox() -> None:
 @_dir
 @click.option("--postgres", type=click.Path(path_type=Path), help="Bin folder of an installed PostgreSQL.")
 @click.option("--brokers", type=click.IntRange(1, 9), help="How many Kafka brokers.  [default: 1]")
+@click.option(
+    "--with",
+    "kind",
+    type=click.Choice(["wheels", "docker"]),
+    envvar="TXBOX_SANDBOX",
+    show_envvar=True,
+    help="Processes of this machine, or containers.  [default: what the folder has; wheels]",
+)
 @output_option
-def up(folder: Path | None, postgres: Path | None, brokers: int | None) -> None:
+def up(folder: Path | None, postgres: Path | None, brokers: int | None, kind: str | None) -> None:
     """Start both servers and leave them running."""
+    folder = folder or default_folder()
+    in_docker = kind == "docker" or (kind is None and Containers.kept_in(folder))
+    if in_docker and (postgres or brokers):
+        raise click.UsageError("--postgres and --brokers are for servers without Docker")
     with sandbox_errors():
         try:
-            servers = Sandbox(folder or default_folder(), postgres, brokers, say).up()
+            servers = Containers(folder, say).up() if in_docker else Sandbox(folder, postgres, brokers, say).up()
         except AlreadyUp as already:
             say("already up")
             servers = already.servers
@@ -46,7 +58,7 @@ def up(folder: Path | None, postgres: Path | None, brokers: int | None) -> None:
 def down(folder: Path | None) -> None:
     """Stop the servers and keep their data."""
     with sandbox_errors():
-        Sandbox(folder or default_folder(), progress=say).down()
+        _sandbox(folder).down()
 
 
 @sandbox.command()
@@ -54,7 +66,8 @@ def down(folder: Path | None) -> None:
 @output_option
 def status(folder: Path | None) -> None:
     """Show the running servers (exit 3 if they are down)."""
-    servers = Sandbox(folder or default_folder()).status()
+    with sandbox_errors():
+        servers = _sandbox(folder).status()
     if servers is None:
         raise Unhealthy("the sandbox is down; start it: txbox sandbox up")
     _show(servers)
@@ -65,7 +78,13 @@ def status(folder: Path | None) -> None:
 def reset(folder: Path | None) -> None:
     """Stop the servers and wipe their data."""
     with sandbox_errors():
-        Sandbox(folder or default_folder(), progress=say).reset()
+        _sandbox(folder).reset()
+
+
+def _sandbox(folder: Path | None) -> Sandbox | Containers:
+    """Return what the folder has."""
+    folder = folder or default_folder()
+    return Containers(folder, say) if Containers.kept_in(folder) else Sandbox(folder, progress=say)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ __all__ = [
     "Size",
     "client_files",
     "client_from_env",
+    "meant",
     "read_file",
     "secret_from",
 ]
@@ -348,9 +349,7 @@ def read_file(path: Path) -> dict[str, Any]:
         found |= {f"{section}.{name}": value for name, value in content.items()}
     for key in found:
         if key not in SETTINGS and key != CLIENT:
-            close = difflib.get_close_matches(key, [*SETTINGS, CLIENT], n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"{path}: unknown setting {key!r}{hint}")
+            raise click.UsageError(f"{path}: unknown setting {key!r}{meant(key, [*SETTINGS, CLIENT])}")
     client = found.get(CLIENT, {})
     if not isinstance(client, dict):
         raise click.UsageError(f"{path}: [kafka.client] is a table of librdkafka settings")
@@ -388,6 +387,12 @@ def _from_env() -> Iterator[tuple[str, str]]:
 
 def _dotted(name: str) -> str:
     return name.lower().replace("_", ".")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:

@@ -19,6 +19,7 @@ from txbox.consumer.outcomes import Committed, Outcome, Stopped, explain, traceb
 from txbox.consumer.policy import Dead, Retry, Waiting
 from txbox.consumer.received import Received, Record
 from txbox.consumer.retries import Retries
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.troubles import Troubles
 from txbox.daemon import Backoff, Health, Stop
 from txbox.outbox import Outbox
@@ -56,6 +57,7 @@ class Loop:
         health: Health,
         metrics: ConsumerMetrics,
         troubles: Troubles,
+        transactions: Transactions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer, self._broker, self._troubles = consumer, broker, troubles
@@ -72,6 +74,7 @@ class Loop:
             self._held,
             retry=retry,
             bounds=Bounds(seconds=seconds, held_key=config.max_held_key),
+            transactions=transactions,
             beat=health.beat,
             clock=clock,
         )
@@ -84,6 +87,7 @@ class Loop:
             retry=retry,
             most=config.max_batch,
             seconds=seconds,
+            transactions=transactions,
             beat=health.beat,
             clock=clock,
         )

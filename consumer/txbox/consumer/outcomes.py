@@ -15,7 +15,9 @@ from txbox.outbox import OutboxError
 __all__ = ["Committed", "Failed", "Handled", "Outcome", "Stopped", "explain"]
 
 #: files in which no handler stands
-_OURS: Final = re.compile(r"[/\\\\](psycopg|psycopg_binary|txbox[/\\\\](consumer|outbox|schema))[/\\\\]")
+_OURS: Final = re.compile(
+    r"[/\\\\](psycopg|psycopg_binary|sqlalchemy|django|txbox[/\\\\](consumer|outbox|schema))[/\\\\]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,18 @@ class Committed:
     skipped: list[Record] = field(default_factory=list)
     #: why no more were taken, if not for want of time: as many are held as may be
     full: str = ""
+
+    def add(self, part: "Committed") -> None:
+        """Take in what became of the next records."""
+        self.taken += part.taken
+        self.handled += part.handled
+        self.ran += part.ran
+        self.duplicates += part.duplicates
+        self.failed += part.failed
+        self.follow += part.follow
+        self.unreadable += part.unreadable
+        self.skipped += part.skipped
+        self.full = part.full
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
 from txbox.consumer.policy import Dead, Reason, Retry, fate
 from txbox.consumer.received import Received, Unreadable
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.troubles import Troubles
 from txbox.consumer.verdicts import Verdict
 from txbox.daemon import failpoint
@@ -54,6 +55,7 @@ class Retries:
         retry: Retry,
         most: int,
         seconds: float,
+        transactions: Transactions | None = None,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +63,7 @@ class Retries:
         self._conn, self._inbox, self._held, self._by_type = conn, inbox, held, handlers
         self._troubles, self._retry, self._most, self._seconds = troubles, retry, most, seconds
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn, inbox.consumer)
+        self._handlers = Handlers(conn, inbox.consumer, transactions)
         self._some_alone = any(handling.alone for handling in handlers.values())
         self._look_at = self._sweep_at = clock()
         #: how far the keys were looked through
@@ -124,7 +126,7 @@ class Retries:
         place: Place | None = None
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 self._take_turn()
                 row = self._head(id_, probing=probing)
                 if row is None:
@@ -132,7 +134,7 @@ class Retries:
                 place = row.place
                 failpoint("consumer.retrying")
                 with self._handlers.guarding():
-                    ended = self._try(row, outcome, apart=not probing)
+                    ended = self._try(row, outcome, apart=not probing, flush=False)
                 if ended:
                     self._held.done([row.message_id])
         except Exception as error:  # a handler may raise anything; `judge` says what it means
@@ -145,12 +147,10 @@ class Retries:
         return outcome
 
     def _head(self, id_: UUID, *, probing: bool) -> HeldRow | None:
-        rows = self._held.take([id_])
-        if not rows or rows[0].state != "waiting" or not (rows[0].due or probing):
-            return None
-        place = rows[0].place
-        line = rows if place is None else self._held.take_line(place, 1, _SIZE)
-        return line[0] if line and line[0].message_id == id_ else None
+        for row in self._held.take([id_]):
+            if row.state == "waiting" and (row.due or probing) and self._held.is_first(row):
+                return row
+        return None
 
     def _follow_all(self) -> Iterator[Outcome]:
         while self._lines:
@@ -180,7 +180,7 @@ class Retries:
         outcome, done = Committed(), list[UUID]()
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 self._take_turn()
                 rows = self._held.take_line(place, self._most, _SIZE)
                 began = self._clock()
@@ -200,7 +200,7 @@ class Retries:
             return self._handlers.stopped(error)
         return outcome
 
-    def _try(self, row: HeldRow, outcome: Committed, *, apart: bool) -> bool:
+    def _try(self, row: HeldRow, outcome: Committed, *, apart: bool, flush: bool = True) -> bool:
         """Run a message's handler; return whether it had its effect. Raises what is not the message's own fault."""
         message = row.read()
         if isinstance(message, Unreadable):
@@ -217,7 +217,7 @@ class Retries:
         then = handling.then if handling else "hold"
         retry = (handling.retry if handling else None) or self._retry
         failed = Failed(message, error, fate(retry, error, row.attempts + 1), then)
-        self._held.failed(row, error, failed.fate, then=then)
+        self._held.failed(row, error, failed.fate, then=then, flush=flush)
         outcome.failed.append(failed)
         return False
 

@@ -9,6 +9,7 @@ from txbox.daemon.kafka import Kafka, Meaning, admin_settings, consumer_settings
 from txbox.daemon.person import person
 from txbox.daemon.postgres import Database, Link, UnfitUrl, connect
 from txbox.daemon.stop import Stop
+from txbox.daemon.systemd import notifying
 
 __all__ = [
     "POINTS",
@@ -34,6 +35,7 @@ __all__ = [
     "consumer_settings",
     "failpoint",
     "meaning",
+    "notifying",
     "person",
     "producer_settings",
     "serving",

@@ -1,7 +1,7 @@
 """librdkafka: which settings are ours, which are yours, which are refused; and what its errors mean."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ __all__ = [
     "is_misconfigured",
     "meaning",
     "producer_settings",
+    "refused",
     "told",
 ]
 
@@ -77,6 +78,11 @@ _REFUSED: Final[Mapping[str, str]] = {
     "auto.offset.reset": "a new consumer begins with the first message; anything else would lose some",
     "enable.partition.eof": "it would hand the consumer records that are no messages",
 }
+
+
+def refused() -> Sequence[tuple[str, str]]:
+    """Return the settings that nobody may change, and why."""
+    return tuple(_REFUSED.items())
 
 
 def admin_settings(kafka: Kafka) -> dict[str, Any]:

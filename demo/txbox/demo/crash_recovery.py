@@ -21,7 +21,7 @@ from txbox.demo.services import Services
 from txbox.demo.shop import open_shop
 from txbox.demo.trouble import PLANNED_DEAD, Trouble
 from txbox.demo.verdict import Verdict, judge
-from txbox.sandbox import Sandbox
+from txbox.sandbox import temporary
 
 __all__ = ["run"]
 
@@ -46,7 +46,7 @@ def run(*, kills: int = 14, seconds: float = 40.0, seed: int | None = None, dedu
     with (
         stop.on_signals(),
         tempfile.TemporaryDirectory(prefix="txbox-demo-") as folder,
-        Sandbox(progress=screen.event) as servers,
+        temporary(screen.event) as servers,
     ):
         screen.event(f"PostgreSQL {servers.postgres_version} and Kafka {servers.kafka_version} are up")
         shop = open_shop(servers.database_url, servers.bootstrap_servers)

@@ -11,7 +11,7 @@ from txbox.daemon import Database, Kafka
 from txbox.demo.screen import make_console
 from txbox.outbox import Message, Outbox
 from txbox.relay import Relay, RelayConfig
-from txbox.sandbox import Sandbox
+from txbox.sandbox import temporary
 from txbox.schema import migrate
 
 __all__ = ["run"]
@@ -28,7 +28,7 @@ def charge(conn: psycopg.Connection, message: Received) -> None:
 def run(*, times: int = 10) -> bool:
     """Send one message `times` times, print what the database shows, and return whether it is right."""
     console = make_console()
-    with Sandbox(progress=console.print) as servers:
+    with temporary(console.print) as servers:
         database, kafka = Database(url=servers.database_url), Kafka(bootstrap_servers=servers.bootstrap_servers)
         _send(database, kafka, times)
 

@@ -11,7 +11,7 @@ from psycopg.rows import args_row
 from txbox.demo.shop import TOPIC, Shop
 from txbox.demo.verdict import Charge, Held, Order, Wire
 
-__all__ = ["charged", "charges", "held", "orders", "owed", "placed", "wire"]
+__all__ = ["charged", "charges", "held", "orders", "owed", "placed", "trading", "wire"]
 
 _PATIENCE: Final = 10.0
 
@@ -50,6 +50,13 @@ def placed(shop: Shop) -> int:
     """Return how many orders were committed."""
     with psycopg.connect(shop.orders_url) as conn:
         return int(conn.execute("SELECT count(*) FROM orders").fetchall()[0][0])
+
+
+def trading(shop: Shop) -> bool:
+    """Return whether an order was committed within the last half minute."""
+    with psycopg.connect(shop.orders_url) as conn:
+        latest = "SELECT EXISTS (SELECT FROM orders WHERE placed_at > now() - interval '30 s')"
+        return conn.execute(latest).fetchone() == (True,)
 
 
 def charged(shop: Shop) -> int:

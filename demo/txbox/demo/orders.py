@@ -44,21 +44,21 @@ def place_order(conn: Connection, customer: int, total: int) -> UUID:
     return order
 
 
-def main(url: str, seed: int) -> None:
-    """Place orders until SIGTERM."""
+def main(url: str, seed: int, pause: float = 0.02) -> None:
+    """Place orders until SIGTERM, each writer one in up to `pause` seconds."""
     stop = Stop()
     with stop.on_signals():
-        writers = [threading.Thread(target=_write, args=(url, seed + n, stop)) for n in range(_WRITERS)]
+        writers = [threading.Thread(target=_write, args=(url, seed + n, stop, pause)) for n in range(_WRITERS)]
         for writer in writers:
             writer.start()
         for writer in writers:
             writer.join()
 
 
-def _write(url: str, seed: int, stop: Stop) -> None:
+def _write(url: str, seed: int, stop: Stop, pause: float) -> None:
     rng = random.Random(seed)  # noqa: S311  # for the demonstration, not for secrets
     with psycopg.connect(url, autocommit=True) as conn:
-        while not stop.wait(rng.uniform(0.001, 0.02)):
+        while not stop.wait(rng.uniform(0.001, pause)):
             with _perhaps_rolled_back(conn, rng):
                 place_order(conn, rng.randint(1, CUSTOMERS), rng.randint(1, 500))
                 if rng.random() < _DAWDLING:

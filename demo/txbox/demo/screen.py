@@ -29,8 +29,8 @@ class Screen:
         seconds = (datetime.now(UTC) - self._began).total_seconds()
         self._console.print(f"[dim]{seconds:6.1f}s[/dim]  [{style or 'default'}]{text}[/]")
 
-    def verdict(self, verdict: Verdict, kills: int, unexpected: Sequence[str]) -> None:
-        """Print the table that the demonstration was made for."""
+    def verdict(self, verdict: Verdict, kills: int | None, unexpected: Sequence[str]) -> None:
+        """Print the table that the demonstration was made for; `kills` is None where others killed, uncounted."""
         table = Table(title="verdict", title_justify="left", box=None, show_header=False, padding=(0, 2))
         table.add_column()
         table.add_column(justify="right")
@@ -45,14 +45,13 @@ class Screen:
         self._console.print("[bold green]PASSED[/]" if good else "[bold red]FAILED[/]")
 
 
-def _rows(verdict: Verdict, kills: int) -> list[tuple[str, str, str]]:
+def _rows(verdict: Verdict, kills: int | None) -> list[tuple[str, str, str]]:
     def must_be_zero(value: int) -> str:
         return f"[bold {'red' if value else 'green'}]{value:,}[/]"
 
     same = verdict.ordered == verdict.charged == verdict.owed
     recoveries, dead = verdict.recoveries, verdict.dead
-    return [
-        ("processes killed", f"{kills:,}", "with SIGKILL, while orders were placed"),
+    rows = [
         ("orders committed", f"{verdict.orders:,}", "a fifth of all that were tried was rolled back"),
         ("messages on the wire", f"{verdict.messages:,}", ""),
         ("duplicates on the wire", f"{verdict.duplicates:,}", "allowed: consumers know them by their id"),
@@ -72,9 +71,16 @@ def _rows(verdict: Verdict, kills: int) -> list[tuple[str, str, str]]:
             f"[bold {'green' if same else 'red'}]{'conserved' if same else 'NOT conserved'}[/]",
             f"ordered {verdict.ordered:,} · charged {verdict.charged:,} · owed {verdict.owed:,}",
         ),
+    ]
+    if kills is None:
+        return rows
+    p50, p99 = percentile(recoveries, 0.5), percentile(recoveries, 0.99)
+    return [
+        ("processes killed", f"{kills:,}", "with SIGKILL, while orders were placed"),
+        *rows,
         (
             "recovery",
-            f"p50 {percentile(recoveries, 0.5):.1f} s",
-            f"p99 {percentile(recoveries, 0.99):.1f} s from a kill to the first charge for an order placed after it",
+            f"p50 {p50:.1f} s",
+            f"p99 {p99:.1f} s from a kill to the first charge for an order placed after it",
         ),
     ]

@@ -7,24 +7,32 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from txbox.schema import Statements, migrate
+from txbox.schema import Statements, migrate, roles
 
-__all__ = ["CUSTOMERS", "EXPIRED_CARD", "PLACED", "TOPIC", "Shop", "open_shop"]
+__all__ = ["CUSTOMERS", "EXPIRED_CARD", "PLACED", "TOPIC", "Shop", "furnish", "open_shop"]
 
 TOPIC: Final = "orders"
 PLACED: Final = "OrderPlaced"
 CUSTOMERS: Final = 50
 #: the customer whose payments fail until somebody does something about it
 EXPIRED_CARD: Final = 13
+#: users of the billing service's database
+_BILLING: Final = frozenset({"shop_billing", "shop_on_call"})
+_STATEMENTS: Final = Statements(__package__, "shop.sql", "public")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shop:
-    """Where the shop is."""
+    """Where the shop is. These URLs are the owner's; services have `url_of` one of their users."""
 
     orders_url: str
     billing_url: str
     bootstrap_servers: str
+
+    def url_of(self, user: str) -> str:
+        """Return the URL with which a user of shop.sql connects: each may do what its service does, and no more."""
+        url = urlsplit(self.billing_url if user in _BILLING else self.orders_url)
+        return urlunsplit(url._replace(netloc=f"{user}@{url.hostname}:{url.port}"))
 
 
 def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
@@ -34,14 +42,30 @@ def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
         billing_url=_database(server_url, "shop_billing"),
         bootstrap_servers=bootstrap_servers,
     )
-    tables = Statements(__package__, "shop.sql", "public")
-    parameters = {"customers": CUSTOMERS, "expired_card": EXPIRED_CARD}
-    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
+    for url in (shop.orders_url, shop.billing_url):
         with psycopg.connect(url, autocommit=True) as conn:
             migrate(conn)
-            for name in names:
-                psycopg.ClientCursor(conn).execute(tables[name], parameters)
+            conn.execute(roles().encode())
+    furnish(shop, expired_card=EXPIRED_CARD)
+    for url, users in ((shop.orders_url, "orders_users"), (shop.billing_url, "billing_users")):
+        with psycopg.connect(url) as conn:
+            conn.execute(_STATEMENTS[users])
     return shop
+
+
+def furnish(shop: Shop, *, expired_card: int | None) -> None:
+    """Make the shop's own tables in its databases, which have txbox's; where they are, nothing is done."""
+    parameters = {"customers": CUSTOMERS, "expired_card": expired_card}
+    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
+        with psycopg.connect(url) as conn:
+            if _has(conn, names[-1]):
+                continue
+            for name in names:
+                psycopg.ClientCursor(conn).execute(_STATEMENTS[name], parameters)
+
+
+def _has(conn: psycopg.Connection, table: str) -> bool:
+    return conn.execute("SELECT to_regclass(%s) IS NOT NULL", [f"public.{table}"]).fetchone() == (True,)
 
 
 def _database(server_url: str, name: str) -> str:

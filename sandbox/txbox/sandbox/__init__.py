@@ -9,10 +9,13 @@ For development only; no promise is made that its interface stays.
 
 from __future__ import annotations
 
+from txbox.sandbox.containers import Containers, temporary
 from txbox.sandbox.errors import (
     AlreadyUp,
+    ContainerFailed,
     DownloadFailed,
     JarMismatch,
+    NoDocker,
     NoJava,
     NoPostgres,
     NotUp,
@@ -30,9 +33,12 @@ from txbox.sandbox.servers import Servers
 
 __all__ = [
     "AlreadyUp",
+    "ContainerFailed",
+    "Containers",
     "DownloadFailed",
     "JarMismatch",
     "Kafka",
+    "NoDocker",
     "NoJava",
     "NoPostgres",
     "NotUp",
@@ -45,4 +51,5 @@ __all__ = [
     "Unreachable",
     "WrongData",
     "default_folder",
+    "temporary",
 ]

@@ -9,6 +9,8 @@ SandboxError
 ├── Unreachable        root's PostgreSQL user cannot get to the folder
 ├── PortTaken          another process listens on a server's port
 ├── StartFailed        a server ended, or was not ready in time
+├── NoDocker           no Docker engine, or no client for it
+├── ContainerFailed    the engine could not start a container, or it does not serve
 ├── NotUp              the sandbox has no such server to act on
 └── AlreadyUp          the folder's servers run already
 """
@@ -107,6 +109,25 @@ class StartFailed(SandboxError):
         self.log = log
         shown = f"\n{tail}" if tail else ""
         super().__init__(f"{server} did not start: {reason}\nThe end of {log}:{shown}")
+
+
+class NoDocker(SandboxError):
+    """The servers were asked for in Docker, and there is none."""
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(
+            f"no Docker: {reason}\nEither {mend}, or do without: the sandbox needs no Docker (--with wheels)"
+        )
+
+
+class ContainerFailed(SandboxError):
+    """A container could not be started, or does not serve. Carries the end of its log."""
+
+    def __init__(self, image: str, reason: str, tail: str) -> None:
+        shown = f"\nThe end of its log:\n{tail}" if tail else ""
+        super().__init__(
+            f"{image}: {reason}\nSee docker ps --all and docker logs; start afresh: txbox sandbox reset{shown}"
+        )
 
 
 class NotUp(SandboxError):

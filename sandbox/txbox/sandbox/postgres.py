@@ -28,7 +28,8 @@ _INITDB_OPTIONS = (
     *("--no-sync", "--no-instructions"),
 )
 
-_SETTINGS = """\
+#: those of a data folder's sandbox.conf
+SETTINGS = """\
 port = {port}
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
@@ -98,7 +99,7 @@ class Postgres:
             self._initialise()
         elif (made_by := (self.data / "PG_VERSION").read_text().strip()) != major:
             raise WrongData(f"{self.data} belongs to PostgreSQL {made_by}, and {major} was asked for")
-        settings = _SETTINGS.format(port=port, fsync="on" if self._fsync else "off")
+        settings = SETTINGS.format(port=port, fsync="on" if self._fsync else "off")
         write_atomically(self.data / "sandbox.conf", settings)
         (self.data / "sandbox.conf").chmod(0o644)
 

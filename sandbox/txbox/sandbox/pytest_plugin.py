@@ -8,8 +8,8 @@ In tests/conftest.py:
     def txbox_prepare() -> Callable[[str], None]:
         return run_my_migrations  # takes the URL of the database that all tests' databases are copied from
 
-TXBOX_TEST_DATABASE_URL and TXBOX_TEST_KAFKA, both, name servers to use instead of a sandbox's; `txbox_sandbox` is None
-then, and tests that kill servers must skip.
+TXBOX_TEST_DATABASE_URL and TXBOX_TEST_KAFKA, both, name servers to use instead; TXBOX_SANDBOX=docker makes them
+containers. `txbox_sandbox` is None in either case, and tests that kill servers must skip.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from txbox.sandbox.containers import Containers
 from txbox.sandbox.sandbox import Sandbox
 from txbox.sandbox.servers import Servers
 
 _DATABASE_URL = "TXBOX_TEST_DATABASE_URL"
 _KAFKA = "TXBOX_TEST_KAFKA"
 _POSTGRES = "TXBOX_TEST_POSTGRES"
+_SANDBOX = "TXBOX_SANDBOX"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,8 +48,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def txbox_sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox | None]:
-    """The session's sandbox, up; None when the environment names servers that are not ours to stop."""
-    if os.environ.get(_DATABASE_URL) and os.environ.get(_KAFKA):
+    """The session's sandbox, up; None when the environment names servers that are not ours to stop, or Docker."""
+    if _are_given() or os.environ.get(_SANDBOX) == "docker":
         yield None
         return
     programs = pytestconfig.getoption("--postgres")
@@ -58,11 +60,15 @@ def txbox_sandbox(pytestconfig: pytest.Config) -> Iterator[Sandbox | None]:
 
 
 @pytest.fixture(scope="session")
-def txbox_servers(txbox_sandbox: Sandbox | None) -> Servers:
+def txbox_servers(txbox_sandbox: Sandbox | None) -> Iterator[Servers]:
     """Where the tests' servers are."""
-    if txbox_sandbox is None:
-        return _given_servers(os.environ[_DATABASE_URL], os.environ[_KAFKA])
-    return txbox_sandbox.servers()
+    if txbox_sandbox is not None:
+        yield txbox_sandbox.servers()
+    elif _are_given():
+        yield _given_servers(os.environ[_DATABASE_URL], os.environ[_KAFKA])
+    else:
+        with Containers() as servers:
+            yield servers
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +115,10 @@ def _database(server: str, template: str) -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True) as connection:  # anew: the test may have restarted the server
             connection.execute(drop.format(sql.Identifier(name)))
+
+
+def _are_given() -> bool:
+    return bool(os.environ.get(_DATABASE_URL) and os.environ.get(_KAFKA))
 
 
 def _given_servers(database_url: str, bootstrap_servers: str) -> Servers:

@@ -9,8 +9,10 @@ import pytest
 import txbox.sandbox
 from txbox.sandbox import (
     AlreadyUp,
+    ContainerFailed,
     DownloadFailed,
     JarMismatch,
+    NoDocker,
     NoJava,
     NoPostgres,
     NotUp,
@@ -43,6 +45,8 @@ def test_all_is_sorted_and_complete():
         (Unreachable(Path("/root/x"), Path("/root")), "/root/x", "chmod o+x /root"),
         (PortTaken("kafka-0", 9092), "127.0.0.1:9092", "End that process"),
         (StartFailed("postgres", "it ended", Path("/log"), "FATAL: disk"), "it ended", "FATAL: disk"),
+        (NoDocker("no engine answers", "start it"), "no engine answers", "start it"),
+        (ContainerFailed("postgres:18", "it ended", "FATAL: disk"), "postgres:18: it ended", "FATAL: disk"),
         (NotUp("nothing in /x"), "nothing in /x", "txbox sandbox up"),
         (AlreadyUp(SERVERS), "/the/folder", "txbox sandbox down"),
     ],
