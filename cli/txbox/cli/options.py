@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_files, client_from_env, secret_from
+from txbox.cli.environment import client_files, client_from_env, secret_from
+from txbox.cli.settings import CLIENT, SETTINGS, Setting
 from txbox.consumer import ConsumerConfig
 from txbox.daemon import Database, Http, Kafka, UnfitUrl
 from txbox.relay import RelayConfig, UnfitWait

@@ -101,7 +101,7 @@ def show_line(record: Mapping[str, Any], line: str, *, color: str | None = None)
     if state.output == "json":
         click.echo(orjson.dumps(record, default=str))
     else:
-        click.echo(click.style(_plain(line), fg=color if state.color else None))
+        click.echo(click.style(plain(line), fg=color if state.color else None))
 
 
 def show_one(record: Mapping[str, Any]) -> None:
