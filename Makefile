@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift site bench oldest soak engine mutants lock clean
+.PHONY: help venv demo test check lint format types imports drift site bench oldest soak engine mutants fuzz audit lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
@@ -14,6 +14,8 @@ help:
 	@echo "make engine  image, docker-compose.yml, systemd units and the sandbox's containers, on a Docker engine (minutes)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
 	@echo "make oldest  tests of frameworks and drivers with the oldest versions that we allow, in an environment of their own"
+	@echo "make fuzz    bytes that nobody would write, two minutes for each reader of them"
+	@echo "make audit   known holes of what is in requirements.txt; asks the network"
 	@echo "make site    the documents as a site, in site/"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
@@ -80,6 +82,18 @@ engine: venv
 mutants: venv
 	$(BIN)/python -m tests.mutants
 
+FUZZED := config message record row sql
+
+fuzz: venv
+	$(BIN)/python -m pip install --quiet --no-deps --target .fuzz atheris==3.0.0
+	for target in $(FUZZED); do \
+		PYTHONPATH=.fuzz $(BIN)/python -m tests.fuzz $$target -max_total_time=120 -artifact_prefix=.fuzz/ || exit 1; \
+	done
+
+# Strict: what could not be looked up counts as a finding, and not as sound.
+audit: venv
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.txt
+
 lock: venv
 	$(BIN)/uv pip compile pyproject.toml --extra sandbox --group dev --universal --generate-hashes \
 		--no-header --no-annotate --quiet --upgrade --output-file requirements.txt
@@ -88,4 +102,4 @@ lock: venv
 		--no-header --no-annotate --quiet --output-file tests/oldest.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

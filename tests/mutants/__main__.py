@@ -18,6 +18,7 @@ from tests.mutants.members import MEMBERS
 from tests.mutants.pages import PAGES
 from tests.mutants.partitions import PARTITIONS
 from tests.mutants.roles import ROLES
+from tests.mutants.secrets import SECRETS
 from tests.mutants.table import MUTANTS, Mutant
 from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
@@ -35,6 +36,7 @@ ALL = (
     *PAGES,
     *PARTITIONS,
     *ROLES,
+    *SECRETS,
     *WATCHING,
 )
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")

@@ -117,7 +117,7 @@ CONSUMER = (
     Mutant(
         "producers steer terminals",
         "cli/txbox/cli/output.py",
-        "return _plain(str(value))",
+        "return plain(str(value))",
         "return str(value)",
         "tests/integration/cli/test_held.py",
     ),

@@ -6,10 +6,11 @@ import click
 from click.core import ParameterSource
 from psycopg.conninfo import make_conninfo
 
+from txbox.cli.environment import client_files, client_from_env
 from txbox.cli.options import State, Values, settings
 from txbox.cli.output import output_option
 from txbox.cli.output import show as show_rows
-from txbox.cli.settings import CLIENT, SETTINGS, Quantity, Setting, client_files, client_from_env
+from txbox.cli.settings import CLIENT, SETTINGS, Quantity, Setting
 from txbox.daemon import Database, UnfitUrl
 
 _ORIGINS = {

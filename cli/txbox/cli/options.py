@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_files, client_from_env, secret_from
+from txbox.cli.environment import client_files, client_from_env, secret_from
+from txbox.cli.settings import CLIENT, SETTINGS, Setting
 from txbox.consumer import ConsumerConfig
 from txbox.daemon import Database, Http, Kafka, UnfitUrl
 from txbox.relay import RelayConfig, UnfitWait
@@ -63,6 +64,9 @@ class _Option(click.Option):
         if source is not ParameterSource.DEFAULT or state is None or self.setting.key not in state.file:
             return value, source
         value = state.file[self.setting.key]
+        if isinstance(value, list | dict):
+            raise click.UsageError(f"{state.path}: {self.setting.key} is one value, and not several")
+        value = value if isinstance(value, bool) else str(value)
         try:
             self.type.convert(value, self, ctx)
         except click.BadParameter as error:  # which would name the environment's variable

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from txbox.cli.options import State
+from txbox.daemon.log import plain
 
 __all__ = [
     "NotFound",
@@ -100,7 +101,7 @@ def show_line(record: Mapping[str, Any], line: str, *, color: str | None = None)
     if state.output == "json":
         click.echo(orjson.dumps(record, default=str))
     else:
-        click.echo(click.style(_plain(line), fg=color if state.color else None))
+        click.echo(click.style(plain(line), fg=color if state.color else None))
 
 
 def show_one(record: Mapping[str, Any]) -> None:
@@ -142,7 +143,7 @@ def _cell(value: object) -> str:
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case _:
-            return _plain(str(value))
+            return plain(str(value))
 
 
 def duration(seconds: float) -> str:
@@ -155,8 +156,3 @@ def duration(seconds: float) -> str:
     if days:
         return f"{days} d {of_day} h"
     return f"{hours} h {of_hour} min" if hours else f"{minutes} min {rest} s"
-
-
-def _plain(text: str) -> str:
-    """Return text that cannot steer a terminal: keys, types and payloads are whatever some producer put there."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -262,14 +262,14 @@ class Loop:
                 _log.warning("held, it will be tried again", extra={**extra, "in_seconds": round(delay, 3)})
             case Dead(reason):
                 _log.error("dead: txbox held show", extra={**extra, "reason": reason})
-        _log.debug("the error", extra={"traceback": traceback_of(error)})
+        _log.debug("the error", extra={"exception": traceback_of(error)})
 
     def _tell_stopped(self, stopped: Stopped, stop: Stop) -> None:
         self._metrics.stopped(stopped.verdict)
         place = _place(stopped.at) if stopped.at else {}
         extra = {"why": explain(stopped.error), "verdict": stopped.verdict, **place}
         _log.info("rolled back, running again", extra=extra)
-        _log.debug("the error", extra={"traceback": traceback_of(stopped.error)})
+        _log.debug("the error", extra={"exception": traceback_of(stopped.error)})
         if stopped.disconnected:
             raise Disconnected from stopped.error
         if self._troubles.again:

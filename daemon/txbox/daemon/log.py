@@ -9,7 +9,7 @@ from typing import Literal
 
 import structlog
 
-__all__ = ["Format", "configure"]
+__all__ = ["Format", "configure", "plain"]
 
 Format = Literal["auto", "console", "json"]
 
@@ -31,9 +31,18 @@ def configure(level: str = "info", format: Format = "auto") -> None:  # noqa: A0
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _harmless, renderer],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def plain(text: str) -> str:
+    """Return text that cannot steer a terminal: keys, types and payloads are whatever some producer put there."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def _harmless(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return {name: plain(value) if isinstance(value, str) else value for name, value in event.items()}

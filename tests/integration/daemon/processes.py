@@ -25,6 +25,16 @@ def pass_points() -> None:
     print("end", flush=True)
 
 
+def log_strange_lines() -> None:
+    """Configure the console's log, and say what would steer a terminal or look like another line."""
+    import logging
+
+    from txbox.daemon.log import configure
+
+    configure(level="info", format="console")
+    logging.getLogger("txbox.test").info("event\x1b[2J", extra={"type": "\x1b[31mred", "key": "a\nFAKE"})
+
+
 def log_lines() -> None:
     """Configure the log, and say a few things."""
     import logging
@@ -42,4 +52,4 @@ def log_lines() -> None:
 
 
 if __name__ == "__main__":
-    {"stop": wait_for_stop, "points": pass_points, "log": log_lines}[sys.argv[1]]()
+    {"stop": wait_for_stop, "points": pass_points, "log": log_lines, "strange": log_strange_lines}[sys.argv[1]]()

@@ -89,3 +89,11 @@ def _state(one: Process) -> str:
     if not stat.exists():
         return "T" if os.waitpid(one.popen.pid, os.WUNTRACED | os.WNOHANG)[0] else ""
     return stat.read_text().rpartition(")")[2].split()[0]
+
+
+def test_what_a_producer_put_into_a_type_or_key_steers_no_terminal_and_forges_no_line() -> None:
+    with process(MODULE, "strange") as daemon:
+        assert daemon.ended() == 0
+        assert "\x1b" not in daemon.log
+        assert "\\x1b[31mred" in daemon.log
+        assert len(daemon.log.splitlines()) == 1

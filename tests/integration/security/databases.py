@@ -81,9 +81,13 @@ class SecurePostgres:
     def show(self, keys: Path) -> None:
         """Show another certificate, to whoever comes from now on."""
         self._install(keys)
+        eventually(lambda: self._reloaded() == certificate(keys), every=0.2)
+
+    def _reloaded(self) -> bytes | None:
+        """Return the certificate that it shows after another signal to read its files."""
         with psycopg.connect(self.url, autocommit=True) as conn:
             conn.execute("SELECT pg_reload_conf()")
-        eventually(lambda: shown(self.port, _SSL_REQUEST) == certificate(keys))
+        return shown(self.port, _SSL_REQUEST)
 
     def _install(self, keys: Path) -> None:
         self._put(keys.with_suffix(".crt"), "server.crt")

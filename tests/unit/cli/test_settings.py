@@ -112,6 +112,28 @@ def test_a_secret_is_read_from_a_file_and_never_shown(run, tmp_path: Path):
     assert "kafka.client.sasl.password" in done.output
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:x@hunter2@h/db",
+        "postgresql://u:hunter2/x@h/db",
+        "postgresql://u:hunter2?x@h/db",
+        "postgresql://u:hunter2%zz@h/db",
+        "postgresql://u:hunter2#x@127.0.0.1:1/db",
+        "host=127.0.0.1 port=1 password=hunter2 hunter2",
+        "host=127.0.0.1 port=1 password='hunter2",
+        "host=127.0.0.1 port=1 user=u password=hunter2 sslpassword=hunter2",
+        "hunter2",
+    ],
+)
+def test_a_url_that_is_wrong_is_not_shown(run, tmp_path: Path, url: str):
+    (tmp_path / "txbox.toml").write_text(f'[database]\nurl = "{url}"\n[kafka.client.sasl]\npassword = "hunter2"\n')
+    for arguments in (("config", "show", "--origin"), ("db", "status")):
+        done = run(*arguments)
+        assert "hunter2" not in done.output
+        assert isinstance(done.exception, SystemExit | None), done.exception
+
+
 def test_nested_tables_are_librdkafkas_dotted_names(tmp_path: Path):
     (tmp_path / "t.toml").write_text('[kafka.client]\nsasl.username = "u"\n"security.protocol" = "SASL_SSL"\n')
     assert read_file(tmp_path / "t.toml")["kafka.client"] == {"sasl.username": "u", "security.protocol": "SASL_SSL"}
