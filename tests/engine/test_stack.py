@@ -6,10 +6,10 @@ from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from tests.engine.stack import Stack, docker
+from tests.engine.stack import PORTS, Stack, docker
 from tests.waiting import eventually
 
-PROMETHEUS = "http://127.0.0.1:19090"
+PROMETHEUS = f"http://127.0.0.1:{PORTS['PROMETHEUS']}"
 
 
 def ask(query: str) -> list[Any]:
@@ -26,7 +26,7 @@ def test_everything_is_watched_and_one_relay_leads(stack: Stack) -> None:
 def test_no_port_is_open_to_others(stack: Stack) -> None:
     containers = [json.loads(line) for line in stack.compose("ps", "--format", "json").splitlines()]
     published = [port for one in containers for port in one["Publishers"] or () if port["PublishedPort"]]
-    assert {port["PublishedPort"] for port in published} == {15432, 19092, 19090}
+    assert {str(port["PublishedPort"]) for port in published} == set(PORTS.values())
     assert {port["URL"] for port in published} == {"127.0.0.1"}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.cursor import CURSOR
+from tests.mutants.deployed import DEPLOYED
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
 from tests.mutants.partitions import PARTITIONS
@@ -17,7 +18,7 @@ from tests.mutants.table import MUTANTS, Mutant
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
+ALL = (*CONSUMER, *CURSOR, *DEPLOYED, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
 ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
 
 
