@@ -10,6 +10,7 @@ _RETRIES = "consumer/txbox/consumer/retries.py"
 _TROUBLES = "consumer/txbox/consumer/troubles.py"
 _HELD = "consumer/txbox/consumer/held.sql"
 _FAILING = "tests/integration/consumer/test_failing.py"
+_PARTS = "tests/integration/consumer/test_parts.py"
 _RETRIED = "tests/integration/consumer/test_retries.py"
 _HARD = "tests/integration/consumer/test_hard_times.py"
 _RACES = "tests/integration/consumer/test_held_races.py"
@@ -28,8 +29,9 @@ HANDLED = (
         "            with self._conn.transaction():\n"
         "                if in_turn:\n"
         "                    self._inbox.take_turn()\n"
-        "                run = self._begin(steps)\n",
-        "            run = self._begin(steps)\n            with self._conn.transaction():\n",
+        "                run = self._begin(steps, blamed, apart=apart, room=room)\n",
+        "            run = self._begin(steps, blamed, apart=apart, room=room)\n"
+        "            with self._conn.transaction():\n",
         "tests/integration/consumer/test_batch.py",
     ),
     Mutant(
@@ -59,11 +61,10 @@ HANDLED = (
         "        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))\n"
         "        places = {_place(step) for step in steps if isinstance(step, Run) and step.message.id in new}"
         " - {None}\n"
-        "        return _Pass(new=new, blocked=self._lengths([p for p in places if p]))\n",
+        "        blocked = self._lengths([p for p in places if p])\n",
         "        places = {_place(step) for step in steps if isinstance(step, Run)} - {None}\n"
         "        blocked = self._lengths([p for p in places if p])\n"
-        "        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))\n"
-        "        return _Pass(new=new, blocked=blocked)\n",
+        "        new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))\n",
         _RACES,
     ),
     Mutant(
@@ -110,10 +111,38 @@ HANDLED = (
     ),
     Mutant(
         "a message that failed runs again at once",
+        _BATCH,
+        "        return replace(part, blamed={**part.blamed, culprit: error}, apart=True",
+        "        return replace(part, apart=True",
+        f"{_FAILING} {_PARTS}",
+    ),
+    Mutant(
+        "a message that failed alone runs again at once",
         _LOOP,
         "steps, blamed=troubles.blamed, apart",
         "steps, apart",
-        f"{_RETRIED} -k passes",
+        f"{_RETRIED} -k last_attempt",
+    ),
+    Mutant(
+        "deferred constraints of those before are silent when messages begin to run apart",
+        "consumer/txbox/consumer/handling.py",
+        "        self._conn.execute(_SPEAK)\n        return culprit\n",
+        "        return culprit\n",
+        _PARTS,
+    ),
+    Mutant(
+        "what ran in a part that is undone counts",
+        _BATCH,
+        "                part = self._again(error, run.part(some))\n",
+        "                part = self._again(error, part)\n",
+        _PARTS,
+    ),
+    Mutant(
+        "COMMIT does not wait for the disk when one passes and the next one fails",
+        _RETRIES,
+        "apart: bool, flush: bool = True",
+        "apart: bool, flush: bool = False",
+        f"{_RETRIED} -k disk",
     ),
     Mutant(
         "two bad messages that are tried again are an outage",

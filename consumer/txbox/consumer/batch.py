@@ -1,8 +1,9 @@
 """One batch in one transaction: ids, effects, what is put aside, COMMIT."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -23,6 +24,9 @@ ALL_HELD: Final = "as many messages are held as may be (consumer.max_held)"
 
 #: seconds for which it is not counted anew how many messages of a key are held
 _COUNTED: Final = 10.0
+#: Records that have a savepoint together: when one fails, no more than these run again. PostgreSQL remembers 64
+#: subtransactions of a transaction where others see them at once, and the largest batch has 40 of these.
+_PART: Final = 50
 _NOBODY: Final[Mapping[UUID, Exception]] = {}
 
 
@@ -38,15 +42,46 @@ class Bounds:
 
 @dataclass(slots=True, kw_only=True)
 class _Pass:
-    """One run through a batch."""
+    """One run through a batch, or through a part of it."""
 
+    #: ids that were not taken before, and that it has not come to
     new: set[UUID]
     #: held keys, by how many rows
     blocked: dict[Place, int]
+    #: those that are known to fail, and so do not run
+    blamed: Mapping[UUID, Exception]
+    #: whether each message's effects can be undone without those of others
+    apart: bool
+    #: how many more messages may be held behind others of their key
+    room: int
+    #: when no further message is taken, by the clock
+    until: float
     outcome: Committed = field(default_factory=Committed)
     #: to be written when all handlers have run
     failed: list[tuple[Run, Failed]] = field(default_factory=list)
     follow: list[tuple[Record, Received]] = field(default_factory=list)
+
+    def part(self, steps: Sequence[Step]) -> "_Pass":
+        """Return a run through the next steps, which knows what this one does; it counts when it is added."""
+        places = {_place(step) for step in steps if isinstance(step, Run)}
+        return replace(
+            self,
+            new={_taken(step).id for step in steps if not isinstance(step, Skipped)} & self.new,
+            blocked={place: self.blocked[place] for place in places if place in self.blocked},
+            room=self.room - len(self.follow),
+            outcome=Committed(),
+            failed=[],
+            follow=[],
+        )
+
+    def add(self, steps: Sequence[Step], part: "_Pass") -> None:
+        """Take in what a run through the next steps came to."""
+        taken = steps[: part.outcome.taken]
+        self.new.difference_update(_taken(step).id for step in taken if not isinstance(step, Skipped))
+        self.blocked |= part.blocked
+        self.outcome.add(part.outcome)
+        self.failed += part.failed
+        self.follow += part.follow
 
 
 class Batches:
@@ -83,19 +118,20 @@ class Batches:
     ) -> Outcome:
         """Take the batch's ids, run the handlers of those that are new, put aside what cannot be handled, and COMMIT.
 
-        All of it or nothing: after `Stopped` the database is as before, and the batch may be settled again: with the
-        message that is to `blame`, which is held and does not run, and each other `apart`, so that those that fail are
-        held too. What takes too long, or has no `room` to be held, is left for the next time: see `Committed.taken`.
+        A message that fails among others is held, and only the part of the batch that it is in runs again, each apart.
+        After any other error it is all or nothing: `Stopped`, the database is as before, and the batch may be settled
+        again; with those that are `blamed` held without a run, and each message `apart`. What takes too long, or has no
+        `room` to be held, is left for the next time: see `Committed.taken`.
         """
         self._handlers.at = None
         try:
             with self._conn.transaction():
                 if in_turn:
                     self._inbox.take_turn()
-                run = self._begin(steps)
+                run = self._begin(steps, blamed, apart=apart, room=room)
                 failpoint("consumer.handling")
                 with self._handlers.guarding():
-                    self._go(steps, run, blamed, apart=apart, room=room)
+                    self._go(steps, run)
                 self._put_aside(steps, run)
                 failpoint("consumer.handled")
         except Exception as error:  # a handler may raise anything; `judge` says what it means
@@ -103,10 +139,12 @@ class Batches:
         failpoint("consumer.committed")
         return run.outcome
 
-    def _begin(self, steps: Sequence[Step]) -> _Pass:
+    def _begin(self, steps: Sequence[Step], blamed: Mapping[UUID, Exception], *, apart: bool, room: int) -> _Pass:
         new = self._inbox.claim(_taken(step) for step in steps if not isinstance(step, Skipped))
         places = {_place(step) for step in steps if isinstance(step, Run) and step.message.id in new} - {None}
-        return _Pass(new=new, blocked=self._lengths([p for p in places if p]))
+        blocked = self._lengths([p for p in places if p])
+        until = self._clock() + self._bounds.seconds
+        return _Pass(new=new, blocked=blocked, blamed=blamed, apart=apart, room=room, until=until)
 
     def _lengths(self, places: Sequence[Place]) -> dict[Place, int]:
         """Return which keys are held, and by how many rows: as of a while ago, since many rows take long to count."""
@@ -117,13 +155,31 @@ class Batches:
         self._counted |= self._held.lengths(blocked - self._counted.keys(), self._bounds.held_key)
         return {place: self._counted[place] for place in blocked}
 
-    def _go(
-        self, steps: Sequence[Step], run: _Pass, blamed: Mapping[UUID, Exception], *, apart: bool, room: int
-    ) -> None:
-        """Go through the batch in its order, for as long as there is time. Uses up `run.new`."""
-        began = self._clock()
+    def _go(self, steps: Sequence[Step], run: _Pass) -> None:
+        """Go through the batch in its order, part by part, for as long as there is time. Uses up `run.new`."""
+        for start in range(0, len(steps), _PART):
+            some = steps[start : start + _PART]
+            if len(steps) > 1:
+                self._handlers.mark()
+            part = run.part(some)
+            try:
+                self._walk(some, part)
+            except Exception as error:  # a handler may raise anything
+                part = self._again(error, run.part(some))
+                self._walk(some, part)
+            run.add(some, part)
+            if part.outcome.taken < len(some):
+                return
+            run.apart |= len(part.failed) > 1  # where many fail, to find each anew costs more
+
+    def _again(self, error: Exception, part: _Pass) -> _Pass:
+        """Undo a part in which a message failed among others; return how it is to run again. Raises any other error."""
+        culprit = self._handlers.undo(error)
+        return replace(part, blamed={**part.blamed, culprit: error}, apart=True, until=math.inf)
+
+    def _walk(self, steps: Sequence[Step], run: _Pass) -> None:
         for step in steps:
-            if run.outcome.taken and self._clock() - began > self._bounds.seconds:
+            if run.outcome.taken and self._clock() > run.until:
                 return
             match step:
                 case Skipped(record):
@@ -134,39 +190,34 @@ class Batches:
                 case Run(message=message):
                     if message.id not in run.new:
                         run.outcome.duplicates.append(message)
-                    elif why := self._full(step, run, room):
+                    elif why := self._full(place := _place(step), run):
                         run.outcome.full = why
                         return
                     else:
-                        self._settle_one(step, run, blamed.get(message.id), apart=apart)
+                        self._settle_one(step, place, run)
                 case unknown:
                     assert_never(unknown)
             if not isinstance(step, Skipped):
                 run.new.discard(_taken(step).id)  # a second copy in this very batch is a duplicate
             run.outcome.taken += 1
 
-    def _full(self, step: Run, run: _Pass, room: int) -> str:
+    def _full(self, place: Place | None, run: _Pass) -> str:
         """Return why no more may be held, if this one would have to be; an empty text if all is well."""
-        place = _place(step)
         if place is None or place not in run.blocked:
             return ""
         if run.blocked[place] >= self._bounds.held_key:
             return f"{run.blocked[place]:,} messages of one key are held (consumer.max_held_key)"
-        return ALL_HELD if len(run.follow) >= room else ""
+        return ALL_HELD if len(run.follow) >= run.room else ""
 
-    def _settle_one(self, step: Run, run: _Pass, error: Exception | None, *, apart: bool) -> None:
-        place = _place(step)
+    def _settle_one(self, step: Run, place: Place | None, run: _Pass) -> None:
         if place is not None and place in run.blocked:
             run.blocked[place] += 1
-            if place in self._counted:
-                self._counted[place] += 1
             run.follow.append((step.record, step.message))
             run.outcome.follow.append(step.message)
             return
         run.outcome.ran.append(step.message)
         began = self._clock()
-        if error is None:
-            error = self._handlers.attempt(step, apart=apart)
+        error = run.blamed.get(step.message.id) or self._handlers.attempt(step, apart=run.apart)
         if error is None:
             run.outcome.handled.append(Handled(step.message, self._clock() - began))
             self._beat()
@@ -183,6 +234,7 @@ class Batches:
         for step, failed in run.failed:
             self._held.hold(step.record, failed.message, failed.error, failed.fate, then=failed.then)
         self._held.follow(run.follow)
+        self._counted |= {place: run.blocked[place] for place in run.blocked.keys() & self._counted.keys()}
         self._held.bury(outcome.unreadable)
         if run.failed or run.follow or outcome.unreadable:
             failpoint("consumer.holding")

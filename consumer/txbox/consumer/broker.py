@@ -4,7 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from confluent_kafka import Consumer as KafkaConsumer
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -308,7 +308,8 @@ class Broker:
 def _record(message: KafkaMessage) -> Record:
     kind, timestamp = message.timestamp()
     try:
-        headers: Any = message.headers() or ()  # its stub allows a dict, which only a producer may give
+        # As they came from librdkafka; the stub allows text and dicts too, which only a producer may give.
+        headers = cast("Sequence[tuple[str, bytes | None]]", message.headers() or ())
     except UnicodeDecodeError:  # the name of one is no text: then there are none, and the message is dead, not fetched
         headers = ()  # again and again
     return Record(
@@ -316,19 +317,15 @@ def _record(message: KafkaMessage) -> Record:
         partition=_number(message.partition()),
         offset=_number(message.offset()),
         timestamp=timestamp if kind else None,  # 0: the record has none
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
-        headers=[(name, _bytes(value)) for name, value in headers],
+        key=message.key(),
+        value=message.value(),
+        headers=headers,
     )
 
 
 def _number(value: int | None) -> int:
     assert value is not None, "a record without an error has a place"  # noqa: S101
     return value
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
 
 
 def _names(partitions: Sequence[TopicPartition]) -> list[str]:

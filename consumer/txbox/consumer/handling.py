@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
+from uuid import UUID
 
 import psycopg
 from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
-from txbox.consumer.consumer import Run, name_of
+from txbox.consumer.consumer import Handler, Run, name_of
 from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.outcomes import Stopped
@@ -21,11 +22,12 @@ __all__ = ["Handlers"]
 
 #: Seconds. A handler that takes longer may have been silent for as long as a session may be.
 _LONG: Final = 0.5
-#: In one round trip. Deferred constraints speak; going back undoes their having spoken, and the mode too. Then the
-#: message's savepoint ends, and the next one's begins.
-_SPEAK: Final = """\
+#: The message's savepoint ends, and the next one's begins. In one round trip, as is what follows.
+_NEXT: Final = "RELEASE txbox_message; SAVEPOINT txbox_message"
+#: Deferred constraints speak; going back undoes their having spoken, and the mode too.
+_SPEAK: Final = f"""\
 SAVEPOINT txbox_constraints; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_constraints;
-RELEASE txbox_message; SAVEPOINT txbox_message
+{_NEXT}
 """
 
 
@@ -36,8 +38,8 @@ class Handlers:
         self._conn = conn
         #: the message whose handler is running
         self.at: Run | None = None
-        #: names of those that ran since the last `guarding` began, in order
-        self._ran: list[str] = []
+        #: those that ran since the last `guarding` began, in order
+        self._ran: list[Handler] = []
         #: whether there is a savepoint to go back to
         self._marked = False
 
@@ -68,12 +70,33 @@ class Handlers:
         try:
             self.run_apart(step)
         except Exception as error:
-            lost = self._conn.closed or self._conn.broken
-            if lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
-                raise
+            self._raise_if_not_its_own(error)
             self.at = None  # it is dealt with: what goes wrong later is not its fault
             return error
         return None
+
+    def mark(self) -> None:
+        """Keep what was done so far, whatever is undone from now on."""
+        self._conn.execute(_NEXT if self._marked else "SAVEPOINT txbox_message")
+        self._marked = True
+
+    def undo(self, error: Exception) -> UUID:
+        """Undo what was done since `mark`, for an error that is one message's own; return whose. Raises any other.
+
+        Deferred constraints speak for what was done before: they would later, in a message that runs apart.
+        """
+        self._raise_if_not_its_own(error)
+        if self.at is None or not self._marked:
+            raise error
+        culprit, self.at = self.at.message.id, None
+        self._go_back(error)
+        self._conn.execute(_SPEAK)
+        return culprit
+
+    def _raise_if_not_its_own(self, error: Exception) -> None:
+        lost = self._conn.closed or self._conn.broken
+        if lost or judge(error, handling=True, disconnected=False) is not Verdict.MESSAGE:
+            raise error
 
     def run(self, step: Run) -> None:
         """Run a handler. Raises what it raises, and an error for what it did to the transaction.
@@ -81,7 +104,7 @@ class Handlers:
         An SQL error that it swallowed would otherwise come up in the next message, and be blamed on that.
         """
         self.at = step
-        self._ran.append(name_of(step.handling.handler))
+        self._ran.append(step.handling.handler)
         began = time.monotonic()
         depth = self._conn.depth
         try:
@@ -108,7 +131,7 @@ class Handlers:
             case TransactionStatus.UNKNOWN:
                 raise psycopg.OperationalError("the connection was lost, which the handler passed over")
             case _:
-                raise TransactionLeft(self._ran)
+                raise self._left()
 
     def run_apart(self, step: Run) -> None:
         """Run a handler so that what it did can be undone, and nothing else: after an error none of it is left.
@@ -126,16 +149,22 @@ class Handlers:
         except TransactionLeft:
             raise
         except Exception as error:
-            if not self._conn.closed:
-                with suppress(psycopg.Error):
-                    self._conn.execute("ROLLBACK TO txbox_message")
-            self._raise_if_left(error)
+            self._go_back(error)
             raise
+
+    def _go_back(self, error: Exception) -> None:
+        if not self._conn.closed:
+            with suppress(psycopg.Error):
+                self._conn.execute("ROLLBACK TO txbox_message")
+        self._raise_if_left(error)
 
     def _raise_if_left(self, error: Exception) -> None:
         """Raise if a savepoint was not there to be left or rolled back to: what else would succeed."""
         if not self._conn.closed and self._conn.info.transaction_status is not TransactionStatus.INTRANS:
-            raise TransactionLeft(self._ran) from error
+            raise self._left() from error
+
+    def _left(self) -> TransactionLeft:
+        return TransactionLeft([name_of(handler) for handler in self._ran])
 
     def stopped(self, error: Exception) -> Stopped:
         """Return what an error means that a transaction ended with. Raises TransactionLeft.

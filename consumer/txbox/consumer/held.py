@@ -164,13 +164,11 @@ class Held:
         Up to `most`, and about `size` bytes. Two statements, since one that passes over locked rows would take those
         behind them for the first.
         """
-        parameters = {"topic": place.topic, "key": place.key, "most": most, **self._ours}
         line: list[UUID] = []
-        with self._conn.cursor(row_factory=tuple_row) as cursor:
-            for id_, bytes_ in cursor.execute(self._statements["line"], parameters).fetchall():
-                if line and (size := size - bytes_) < 0:
-                    break
-                line.append(id_)
+        for id_, bytes_ in self._line(place, most):
+            if line and (size := size - bytes_) < 0:
+                break
+            line.append(id_)
         taken = {row.message_id: row for row in self.take(line)}
         first: list[HeldRow] = []
         for id_ in line:
@@ -179,15 +177,24 @@ class Held:
             first.append(taken[id_])
         return first
 
+    def is_first(self, row: HeldRow) -> bool:
+        """Return whether nothing comes before a row, which must be locked: only then what it sees is the last word."""
+        return row.place is None or [id_ for id_, _ in self._line(row.place, 1)] == [row.message_id]
+
     def done(self, ids: Sequence[UUID]) -> None:
         """Delete the rows of messages that have had their effect."""
         self._conn.execute(self._statements["done"], {"ids": list(ids), **self._ours})
 
-    def failed(self, row: HeldRow, error: Exception | str, fate: Fate, *, then: Then) -> None:
-        """Note that a message's handler failed once more."""
+    def failed(self, row: HeldRow, error: Exception | str, fate: Fate, *, then: Then, flush: bool = True) -> None:
+        """Note that a message's handler failed once more.
+
+        Without `flush` COMMIT does not wait for the disk, if the message waits: where nothing else is in the
+        transaction. A crash of the server may forget the attempt then, and there is one more.
+        """
         text = error if isinstance(error, str) else explain(error)
         columns = _columns(fate, then, keyed=row.key is not None)
-        given = {"id": row.message_id, "error": storable(text), **columns, **self._ours}
+        flush = flush or isinstance(fate, Dead)
+        given = {"id": row.message_id, "error": storable(text), "flush": flush, **columns, **self._ours}
         self._conn.execute(self._statements["failed"], given)
         if self._letters and isinstance(fate, Dead):
             self._letters.write(
@@ -219,6 +226,11 @@ class Held:
         with self._conn.cursor(row_factory=scalar_row) as cursor:
             found = cursor.execute(self._statements[statement], {**parameters, **self._ours}, prepare=True)
             return list(found.fetchall())
+
+    def _line(self, place: Place, most: int) -> list[tuple[UUID, int]]:
+        given = {"topic": place.topic, "key": place.key, "most": most, **self._ours}
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(self._statements["line"], given).fetchall()
 
     def _insert(self, rows: Sequence[dict[str, object]]) -> None:
         if rows:

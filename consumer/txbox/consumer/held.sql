@@ -105,7 +105,9 @@ SET
     attempts = attempts + 1,
     due_at = clock_timestamp() + %(delay)s * interval '1 second',
     last_failed_at = clock_timestamp()
-WHERE consumer_id = %(consumer)s AND message_id = %(id)s;
+WHERE consumer_id = %(consumer)s AND message_id = %(id)s
+-- Until the transaction ends. In this statement, since one more would cost as much as a tenth of the flush that it saves.
+RETURNING CASE WHEN NOT %(flush)s THEN set_config('synchronous_commit', 'off', true) END;
 
 -- name: forgive
 -- They failed for what was nobody's fault: each gets its attempt back, and is due. One that somebody is at is passed over.

@@ -55,6 +55,18 @@ class Committed:
     #: why no more were taken, if not for want of time: as many are held as may be
     full: str = ""
 
+    def add(self, part: "Committed") -> None:
+        """Take in what became of the next records."""
+        self.taken += part.taken
+        self.handled += part.handled
+        self.ran += part.ran
+        self.duplicates += part.duplicates
+        self.failed += part.failed
+        self.follow += part.follow
+        self.unreadable += part.unreadable
+        self.skipped += part.skipped
+        self.full = part.full
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopped:

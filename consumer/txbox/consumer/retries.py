@@ -132,7 +132,7 @@ class Retries:
                 place = row.place
                 failpoint("consumer.retrying")
                 with self._handlers.guarding():
-                    ended = self._try(row, outcome, apart=not probing)
+                    ended = self._try(row, outcome, apart=not probing, flush=False)
                 if ended:
                     self._held.done([row.message_id])
         except Exception as error:  # a handler may raise anything; `judge` says what it means
@@ -145,12 +145,10 @@ class Retries:
         return outcome
 
     def _head(self, id_: UUID, *, probing: bool) -> HeldRow | None:
-        rows = self._held.take([id_])
-        if not rows or rows[0].state != "waiting" or not (rows[0].due or probing):
-            return None
-        place = rows[0].place
-        line = rows if place is None else self._held.take_line(place, 1, _SIZE)
-        return line[0] if line and line[0].message_id == id_ else None
+        for row in self._held.take([id_]):
+            if row.state == "waiting" and (row.due or probing) and self._held.is_first(row):
+                return row
+        return None
 
     def _follow_all(self) -> Iterator[Outcome]:
         while self._lines:
@@ -200,7 +198,7 @@ class Retries:
             return self._handlers.stopped(error)
         return outcome
 
-    def _try(self, row: HeldRow, outcome: Committed, *, apart: bool) -> bool:
+    def _try(self, row: HeldRow, outcome: Committed, *, apart: bool, flush: bool = True) -> bool:
         """Run a message's handler; return whether it had its effect. Raises what is not the message's own fault."""
         message = row.read()
         if isinstance(message, Unreadable):
@@ -217,7 +215,7 @@ class Retries:
         then = handling.then if handling else "hold"
         retry = (handling.retry if handling else None) or self._retry
         failed = Failed(message, error, fate(retry, error, row.attempts + 1), then)
-        self._held.failed(row, error, failed.fate, then=then)
+        self._held.failed(row, error, failed.fate, then=then, flush=flush)
         outcome.failed.append(failed)
         return False
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -16,6 +17,7 @@ __all__ = ["BYTES", "decode", "encode", "is_json"]
 BYTES: Final = "application/octet-stream"
 
 
+@lru_cache(maxsize=64)  # asked of each message, and a service knows few
 def is_json(content_type: str) -> bool:
     """Return whether payloads of this content type are JSON (application/json, anything+json; parameters aside)."""
     essence = content_type.partition(";")[0].strip().lower()

@@ -76,7 +76,7 @@ def test_a_handler_for_every_other_type_gets_those_without_one(consumer: Consume
     assert ran == ["B", None]
 
 
-def test_one_error_undoes_the_whole_batch(
+def test_an_error_undoes_all_when_there_is_but_one(
     consumer: Consumer, settle_batch: Settle, effects: Effects, conn: Connection
 ) -> None:
     bad = record()
@@ -84,10 +84,9 @@ def test_one_error_undoes_the_whole_batch(
     @consumer.handler("T")
     def handle(conn: Connection, message: Received) -> None:
         effects.add(conn, message)
-        if message.offset == bad.offset:
-            raise ValueError("no")
+        raise ValueError("no")
 
-    outcome = settle_batch(record(), bad, record())
+    outcome = settle_batch(bad)
     assert isinstance(outcome, Stopped)
     assert outcome.at is not None
     assert (outcome.verdict, outcome.at.offset) == (Verdict.MESSAGE, bad.offset)
@@ -106,10 +105,9 @@ def test_a_swallowed_sql_error_is_blamed_on_its_own_message(
             conn.execute("SELECT 1/0")
 
     outcome = settle_batch(record(), bad, record())
-    assert isinstance(outcome, Stopped)
-    assert outcome.at is not None
-    assert (outcome.verdict, outcome.at.offset) == (Verdict.MESSAGE, bad.offset)
-    assert effects.count() == 0
+    assert isinstance(outcome, Committed)
+    assert [failed.message.offset for failed in outcome.failed] == [bad.offset]
+    assert effects.count() == 2
 
 
 def test_a_deferred_constraint_fails_the_batch_and_leaves_nothing(
@@ -137,18 +135,22 @@ def test_a_session_that_the_server_ends_is_not_the_messages_fault(
     assert count(conn, "processed_messages") == 0
 
 
-def test_rolling_back_by_psycopgs_own_exception_undoes_the_batch(
-    consumer: Consumer, settle_batch: Settle, effects: Effects, conn: Connection
+@pytest.mark.parametrize("messages", [1, 3])
+def test_rolling_back_by_psycopgs_own_exception_is_a_failure(
+    consumer: Consumer, settle_batch: Settle, effects: Effects, conn: Connection, messages: int
 ) -> None:
     @consumer.handler("T")
     def handle(conn: Connection, message: Received) -> None:
         effects.add(conn, message)
         raise psycopg.Rollback
 
-    outcome = settle_batch(record(), record())
-    assert isinstance(outcome, Stopped)
-    assert outcome.verdict is Verdict.MESSAGE
-    assert (effects.count(), count(conn, "processed_messages")) == (0, 0)
+    outcome = settle_batch(*(record() for _ in range(messages)))
+    match outcome:
+        case Stopped():
+            assert (messages, outcome.verdict) == (1, Verdict.MESSAGE)
+        case Committed():
+            assert (messages, len(outcome.failed)) == (3, 3)
+    assert effects.count() == 0
 
 
 def test_a_tombstone_has_no_payload(consumer: Consumer, settle_batch: Settle) -> None:

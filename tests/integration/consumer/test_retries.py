@@ -153,3 +153,29 @@ def test_a_row_that_somebody_is_at_is_left_to_them(
             eventually(lambda: effects.count() == 4)
             assert len(shop.attempts(0)) <= tried + 1
         eventually(lambda: effects.count() == 6)
+
+
+def test_only_a_failed_attempt_does_not_wait_for_the_disk(
+    shop: Shop, run: Callable[..., Any], effects: Effects, topics: Topics, topic: str, conn: Connection
+) -> None:
+    conn.execute("CREATE TABLE said (what text, setting text)")
+    conn.execute("""
+        CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO public.said VALUES (TG_OP, current_setting('synchronous_commit'));
+            RETURN NULL;
+        END $$""")
+    conn.execute("""
+        CREATE CONSTRAINT TRIGGER say AFTER INSERT OR UPDATE OR DELETE ON txbox.held_messages
+        DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION say()""")
+    shop.bad_offsets = {0, 2}
+    topics.put(topic, *keyed("aaaa"))
+    with run():
+        eventually(lambda: len(shop.attempts(0)) >= 3)
+        shop.bad_offsets = {2}
+        eventually(lambda: len(shop.attempts(2)) >= 3)
+        shop.bad_offsets = set()
+        eventually(lambda: effects.count() == 4)
+    said = set(conn.execute("SELECT what, setting FROM said"))
+    # on: the first failure of the one that follows, in the transaction in which the one before it had its effect
+    assert said == {("INSERT", "on"), ("UPDATE", "off"), ("UPDATE", "on"), ("DELETE", "on")}
