@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lint format types imports drift bench soak engine mutants lock clean
+.PHONY: help venv demo test check lint format types imports drift site bench soak engine mutants lock clean
 
 help:
 	@echo "make demo    the crash-recovery demonstration, on a Postgres and a Kafka of its own"
@@ -13,6 +13,7 @@ help:
 	@echo "make soak    what takes longer than a check may: 500 kills, silent links, frozen brokers, weeks of pruning (an hour)"
 	@echo "make engine  image, docker-compose.yml, systemd units and the sandbox's containers, on a Docker engine (minutes)"
 	@echo "make mutants break each rule in a copy, and see that the tests notice (minutes)"
+	@echo "make site    the documents as a site, in site/"
 	@echo "make format  ruff's formatting and import order"
 	@echo "make lock    requirements.txt anew (versions and hashes)"
 
@@ -48,6 +49,12 @@ imports: venv
 
 drift: venv
 	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.configuration_reference --check
+	$(BIN)/python -m docs.metrics_page --check
+	$(BIN)/python -m deploy.grafana.dashboard --check
+
+site: venv
+	$(BIN)/zensical build --clean --strict
 
 bench: venv
 	$(BIN)/python -m bench

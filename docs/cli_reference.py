@@ -1,4 +1,4 @@
-"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` that nothing drifted."""
+"""Make docs/cli.md from the commands themselves: `python -m docs.cli_reference`, or `--check` for drift."""
 
 import sys
 from collections.abc import Iterator
@@ -6,16 +6,15 @@ from pathlib import Path
 
 import click
 
+from docs.made import keep
 from txbox.cli.main import txbox
-
-PAGE = Path(__file__).with_name("cli.md")
 
 
 def pages(command: click.Command, path: str, parent: click.Context | None = None) -> Iterator[str]:
     """Yield the help of a command and of all below it."""
     ctx = click.Context(command, info_name=path, parent=parent, max_content_width=110, terminal_width=110)
     title = " ".join(filter(None, (parent.command_path if parent else "", path)))
-    yield f"## {title}\n\n```\n{command.get_help(ctx)}\n```\n"
+    yield f"## {title}\n\n```text\n{command.get_help(ctx)}\n```\n"
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
             below = command.get_command(ctx, name)
@@ -28,17 +27,5 @@ def text() -> str:
     return "# Commands\n\nMade by `python -m docs.cli_reference`.\n\n" + "\n".join(pages(txbox, "txbox"))
 
 
-def main() -> int:
-    """Write the page; with --check, return 1 if it is not as it should be."""
-    if "--check" not in sys.argv:
-        PAGE.write_text(text(), "utf-8")
-        return 0
-    if PAGE.exists() and PAGE.read_text("utf-8") == text():
-        print("docs/cli.md is as it should be")
-        return 0
-    print("docs/cli.md has drifted from the commands: run python -m docs.cli_reference", file=sys.stderr)
-    return 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep(Path(__file__).with_name("cli.md"), text(), "docs.cli_reference"))

@@ -5,12 +5,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from txbox.daemon import Database, Kafka
 from txbox.sandbox.servers import Servers
 from txbox.schema import migrate
 
 pytest_plugins = ["txbox.sandbox.pytest_plugin"]
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("txbox", deadline=None)
+settings.load_profile("txbox")
 
 ROOT = Path(__file__).parent.parent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
+ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 
 @pytest.mark.parametrize("room", ROOMS)

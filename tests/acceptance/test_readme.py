@@ -50,8 +50,3 @@ def test_an_order_that_fails_is_never_told_of(database: Database, conn: psycopg.
     with pytest.raises(psycopg.errors.CheckViolation):
         shop.place_order(database.url, "1", -1)
     assert conn.execute("SELECT count(*) FROM txbox.outbox").fetchall() == [(0,)]
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_every_link_leads_somewhere(target: str):
-    assert target.startswith("http") or (ROOT / target).exists()

@@ -8,18 +8,36 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
+from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
 from tests.mutants.deployed import DEPLOYED
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
+from tests.mutants.pages import PAGES
 from tests.mutants.partitions import PARTITIONS
+from tests.mutants.roles import ROLES
 from tests.mutants.table import MUTANTS, Mutant
+from tests.mutants.watching import WATCHING
 from txbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent.parent
-ALL = (*CONSUMER, *CURSOR, *DEPLOYED, *HANDLED, *MEMBERS, *MUTANTS, *PARTITIONS)
-ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "cli")
+ALL = (
+    *ADOPTION,
+    *CONSUMER,
+    *CONTEXT,
+    *CURSOR,
+    *DEPLOYED,
+    *HANDLED,
+    *MEMBERS,
+    *MUTANTS,
+    *PAGES,
+    *PARTITIONS,
+    *ROLES,
+    *WATCHING,
+)
+ROOMS = ("schema", "outbox", "daemon", "relay", "consumer", "sandbox", "demo", "doctor", "cli")
 
 
 def main(chosen: str) -> int:

@@ -26,12 +26,12 @@ HANDLED = (
     Mutant(
         "the inbox is not in the effects' transaction",
         _BATCH,
-        "            with self._conn.transaction():\n"
+        "            with self._handlers.transaction():\n"
         "                if in_turn:\n"
         "                    self._inbox.take_turn()\n"
         "                run = self._begin(steps, blamed, apart=apart, room=room)\n",
         "            run = self._begin(steps, blamed, apart=apart, room=room)\n"
-        "            with self._conn.transaction():\n",
+        "            with self._handlers.transaction():\n",
         "tests/integration/consumer/test_batch.py",
     ),
     Mutant(

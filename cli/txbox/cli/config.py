@@ -4,12 +4,13 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from txbox.cli.options import State, Values, settings
 from txbox.cli.output import output_option
 from txbox.cli.output import show as show_rows
-from txbox.cli.settings import CLIENT, SETTINGS, Quantity, Setting, client_from_env
+from txbox.cli.settings import CLIENT, SETTINGS, Quantity, Setting, client_files, client_from_env
+from txbox.daemon import Database, UnfitUrl
 
 _ORIGINS = {
     ParameterSource.COMMANDLINE: "command line",
@@ -19,7 +20,8 @@ _ORIGINS = {
 }
 
 #: parts of librdkafka settings' names whose values nobody should see
-_SECRET = ("password", "secret", "key.pem", "token", "oauthbearer")
+_SECRET = ("password", "passphrase", "secret", "key.pem", "token", "oauthbearer", "jaas")
+_MASKED = "***"
 
 
 @click.group()
@@ -39,9 +41,10 @@ def show(ctx: click.Context, values: Values, origin: bool) -> None:
         source = ctx.get_parameter_source(SETTINGS[key].name)
         rows.append({"key": key, "value": _shown(SETTINGS[key], value), "origin": _ORIGINS.get(source, "?")})  # type: ignore[arg-type]  # None is "?"
     state = ctx.find_object(State) or State()
-    for source_name, client in (("file", state.file.get(CLIENT, {})), ("environment", client_from_env())):
+    from_env = {**client_from_env(), **dict.fromkeys(client_files(), _MASKED)}
+    for source_name, client in (("file", state.file.get(CLIENT, {})), ("environment", from_env)):
         for name, value in client.items():
-            masked = "***" if any(part in name for part in _SECRET) else value
+            masked = _MASKED if any(part in name.lower() for part in _SECRET) else value
             rows.append({"key": f"{CLIENT}.{name}", "value": masked, "origin": source_name})
     show_rows(rows, columns=("key", "value", "origin") if origin else ("key", "value"))
 
@@ -53,6 +56,10 @@ def _shown(setting: Setting, value: Any) -> Any:
     if isinstance(setting.type, Quantity):
         return setting.type.show(value)
     if setting.secret:
-        parts = conninfo_to_dict(value)
-        return make_conninfo("", **{**parts, "password": "***"}) if "password" in parts else value
+        try:
+            parts = Database(url=value).parameters()
+        except UnfitUrl:  # whatever it is, a part of it may be a password
+            return _MASKED
+        hidden = {name: _MASKED for name in parts if "password" in name}
+        return make_conninfo("", **{**parts, **hidden}) if hidden else value
     return "off" if setting.key == "http.port" and value == -1 else value

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from txbox.cli.options import State, Values
 from txbox.cli.output import say
 from txbox.daemon import Health, Http, Stop, notifying, serving
+from txbox.daemon.health import checks
 from txbox.daemon.log import configure
 from txbox.daemon.versions import build_info
 
@@ -32,6 +33,7 @@ def run_daemon(values: Values, stop: Stop, daemon: Daemon, *, once: bool) -> Non
         level = "debug" if state.verbosity > 0 else "warning"
     configure(level, values.by_key["log.format"])
     build_info(daemon.registry)
+    checks(daemon.health, daemon.registry)
     http = Http(port=None) if once else values.http()
     with stop.on_signals(), serving(http, daemon.health, daemon.registry) as port:
         if port:

@@ -3,15 +3,20 @@
 import click
 from psycopg import Connection
 
+from txbox.cli.adopt import adopt
 from txbox.cli.options import Values, settings
-from txbox.cli.output import Unhealthy, output_option, say, show
+from txbox.cli.output import Unhealthy, is_json, output_option, say, show
 from txbox.cli.settings import Duration
 from txbox.daemon import connect
 from txbox.schema import Layout, Step, Unpartitionable, layout, obstacles, planned, require
 from txbox.schema import migrate as migrate_schema
 from txbox.schema import partition as partition_outbox
+from txbox.schema import plan as schema_plan
+from txbox.schema import roles as roles_sql
+from txbox.schema import sql as schema_sql
 from txbox.schema import status as schema_status
 from txbox.schema.migrations import known
+from txbox.schema.statements import render
 
 _wait = click.option(
     "--wait", metavar="DURATION", type=Duration(), default="60s", show_default=True, help="How long to try."
@@ -21,6 +26,9 @@ _wait = click.option(
 @click.group()
 def db() -> None:
     """The tables in PostgreSQL."""
+
+
+db.add_command(adopt)
 
 
 @db.command()
@@ -38,6 +46,54 @@ def migrate(values: Values, wait: float) -> None:
         ran = migrate_schema(conn, database.schema, patience=wait)
     say(f"{len(ran)} migrations ran" if ran else "up to date, nothing to run")
     show([{"version": step.version, "name": step.name} for step in ran])
+
+
+@db.command()
+@settings("database")
+@output_option
+def plan(values: Values) -> None:
+    """Which migrations `db migrate` would run now; changes nothing. With -o json each has its SQL."""
+    database = values.database()
+    with connect(Connection, database, "db plan") as conn:
+        steps = schema_plan(conn, database.schema)
+    texts = [{"sql": render(step.text, database.schema).decode()} if is_json() else {} for step in steps]
+    show([{"version": s.version, "name": s.name, **text} for s, text in zip(steps, texts, strict=True)])
+    say(f"{len(steps)} migrations to run: txbox db migrate" if steps else "up to date, nothing to run")
+
+
+@db.command()
+@settings("database.schema")
+@click.option("--to", metavar="VERSION", type=int, help="The version to end at.  [default: the last]")
+def sql(values: Values, to: int | None) -> None:
+    """The SQL of all migrations, for others to run: txbox db sql | psql.
+
+    Those that ran already are passed over, and each is noted in the ledger, so that `db status` knows. It asks no
+    database.
+    """
+    try:
+        click.echo(schema_sql(values.by_key["database.schema"], to=to), nl=False)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@db.command()
+@settings("database")
+@click.option("--apply", is_flag=True, help="Run it; otherwise it is only printed, and no database asked.")
+def roles(values: Values, apply: bool) -> None:
+    """The roles txbox_writer, txbox_relay, txbox_consumer and txbox_viewer, and what each may do: docs/roles.md.
+
+    To be run by the owner of the tables, again after each migration. Who makes the roles needs CREATEROLE. Safe to run
+    again, and beside services that run.
+    """
+    schema = values.by_key["database.schema"]
+    if not apply:
+        click.echo(f"BEGIN;\n\n{roles_sql(schema)}\nCOMMIT;")
+        return
+    with connect(Connection, values.database(), "db roles") as conn:
+        require(conn, schema)
+        with conn.transaction():
+            conn.execute(roles_sql(schema).encode())
+    say("the roles have what they need, and nothing else; make your users members: GRANT txbox_writer TO ...")
 
 
 @db.command()

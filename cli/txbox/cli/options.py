@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import psycopg
 from click.core import ParameterSource
-from psycopg.conninfo import conninfo_to_dict
 
-from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_from_env, secret_from
+from txbox.cli.settings import CLIENT, SETTINGS, Setting, client_files, client_from_env, secret_from
 from txbox.consumer import ConsumerConfig
-from txbox.daemon import Database, Http, Kafka
+from txbox.daemon import Database, Http, Kafka, UnfitUrl
 from txbox.relay import RelayConfig, UnfitWait
 
 __all__ = ["State", "Values", "settings"]
@@ -28,6 +26,8 @@ class State:
     #: the settings' file, and what it says, by key
     path: Path | None = None
     file: Mapping[str, Any] = field(default_factory=dict)
+    #: what is wrong with it, for the doctor to tell; every other command ends with that
+    broken: str | None = None
     #: table or json
     output: str = "table"
     color: bool = True
@@ -52,9 +52,8 @@ class _Option(click.Option):
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         """Return the value that the environment gives, read from the file that <VARIABLE>_FILE names if that is set."""
-        for name in (f"{variable}_FILE" for variable in self.setting.envvars):
-            if path := os.environ.get(name):
-                return secret_from(name, path)
+        if found := self.setting.file():
+            return secret_from(*found)
         return super().resolve_envvar_value(ctx)
 
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
@@ -102,20 +101,25 @@ class Values:
     def database(self) -> Database:
         """Return which database. Raises click.UsageError if nothing names one."""
         url = self.by_key["database.url"]
-        try:
-            conninfo_to_dict(url or "")
-        except psycopg.ProgrammingError as error:  # never the text itself: it may hold a password
-            raise click.UsageError("database.url is neither a postgresql:// URL nor key=value pairs") from error
         if url is None and not any(name in os.environ for name in ("PGHOST", "PGDATABASE", "PGSERVICE")):
             raise click.UsageError(
                 "no database: give --database-url, DATABASE_URL, or database.url in txbox.toml "
                 "(to try things: txbox sandbox up)"
             )
-        return Database(
+        context = click.get_current_context()
+        from_env = context.get_parameter_source("database__url") is ParameterSource.ENVIRONMENT
+        file = SETTINGS["database.url"].file() if from_env else None
+        database = Database(
             url=url or "",
             schema=self.by_key["database.schema"],
             statement_timeout=self.by_key["database.statement_timeout"],
+            url_file=Path(file[1]) if file else None,
         )
+        try:
+            database.parameters()
+        except UnfitUrl as error:
+            raise click.UsageError(str(error)) from error
+        return database
 
     def kafka(self) -> Kafka:
         """Return which cluster. Raises click.UsageError if nothing names one."""
@@ -125,7 +129,8 @@ class Values:
                 "no Kafka: give --bootstrap-servers, KAFKA_BOOTSTRAP_SERVERS, or kafka.bootstrap_servers in txbox.toml"
             )
         state = click.get_current_context().find_object(State) or State()
-        return Kafka(bootstrap_servers=servers, client={**state.file.get(CLIENT, {}), **client_from_env()})
+        client = {**state.file.get(CLIENT, {}), **client_from_env()}
+        return Kafka(bootstrap_servers=servers, client=client, files=client_files())
 
     def relay(self) -> RelayConfig:
         """Return what is set about the relay. Raises click.UsageError if a value is out of its range."""

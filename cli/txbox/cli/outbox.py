@@ -1,24 +1,32 @@
 """`txbox outbox`: look at messages that were written, and at those that Kafka refused."""
 
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import asdict
+from datetime import UTC
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import click
 from psycopg import Connection
 
 from txbox.cli.options import Values, settings
-from txbox.cli.output import NotFound, output_option, say, show_one
+from txbox.cli.output import NotFound, output_option, say, show_line, show_one
 from txbox.cli.output import show as show_rows
 from txbox.cli.settings import Duration
 from txbox.daemon import connect
 from txbox.outbox import report
+from txbox.relay.following import Following, Seen
 from txbox.relay.prune import SETTINGS
 from txbox.relay.prune import prune as prune_rows
 from txbox.relay.wishes import Wish, wish
 from txbox.relay.wishes import listing as held_listing
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: seconds between looks at what is new
+_LOOK_EVERY: Final = 0.2
+_COLORS: Final = {"written": None, "published": "green", "held": "yellow"}
 
 
 @click.group()
@@ -61,6 +69,38 @@ def show(values: Values, which: str) -> None:
     if found is None:
         raise NotFound(f"no message {which} in the outbox; it may have been pruned")
     show_one(found)
+
+
+@outbox.command()
+@settings("database", "relay.name")
+@click.option("--key", help="Messages of this key only.")
+@click.option("--topic", help="Messages of this topic, or aggregate, only.")
+@click.option("--last", type=click.IntRange(1, 200), default=10, show_default=True, help="How many older ones first.")
+@output_option
+def tail(values: Values, key: str | None, topic: str | None, last: int) -> None:
+    """Follow messages as they are written, and as they are published or held, until Ctrl-C. Never their payloads.
+
+    Each is told when it is seen, and once more when the relay is done with it, if it was not yet. Of more than a
+    thousand a second only the newest are told. With -o json, an object a line.
+    """
+    database = values.database()
+    with connect(Connection, database, "outbox tail") as conn:
+        following = Following(conn, database.schema, values.by_key["relay.name"], last=last)
+        passed_over = 0
+        while True:
+            for row in following.look():
+                if key in (None, row.key) and topic in (None, row.route):
+                    show_line(asdict(row), _line(row), color=_COLORS[row.state])
+            if following.passed_over > passed_over:
+                say(f"... {following.passed_over - passed_over:,} more")
+            passed_over = following.passed_over
+            time.sleep(_LOOK_EVERY)
+
+
+def _line(row: Seen) -> str:
+    size = "tombstone" if row.bytes is None else f"{row.bytes:,} B"
+    at = f"{row.created_at.astimezone(UTC):%H:%M:%S.%f}"[:-3]
+    return f"{at}  {row.state:<9}  {row.seq:>8}  {row.id}  {row.route}  {row.key or '-'}  {row.type}  {size}"
 
 
 @outbox.command()

@@ -1,6 +1,7 @@
 """Data on stdout, talk on stderr: as tables for people, as JSON for programs."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
@@ -10,7 +11,18 @@ from rich.table import Table
 
 from txbox.cli.options import State
 
-__all__ = ["NotFound", "Unhealthy", "is_json", "output_option", "say", "show", "show_all", "show_one"]
+__all__ = [
+    "NotFound",
+    "Unhealthy",
+    "duration",
+    "is_json",
+    "output_option",
+    "say",
+    "show",
+    "show_all",
+    "show_line",
+    "show_one",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,6 +94,15 @@ def show_all(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
         show(rows)
 
 
+def show_line(record: Mapping[str, Any], line: str, *, color: str | None = None) -> None:
+    """Print one of many records as it comes: `line`, or a JSON object on a line. Piped or not, it is there at once."""
+    state = click.get_current_context().find_object(State) or State()
+    if state.output == "json":
+        click.echo(orjson.dumps(record, default=str))
+    else:
+        click.echo(click.style(_plain(line), fg=color if state.color else None))
+
+
 def show_one(record: Mapping[str, Any]) -> None:
     """Print one record: a line a field, or a JSON object."""
     state = click.get_current_context().find_object(State) or State()
@@ -116,8 +137,24 @@ def _cell(value: object) -> str:
             return f"{value:,.1f}"
         case int():
             return f"{value:,}"
+        case timedelta():
+            return duration(value.total_seconds())
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
         case _:
             return _plain(str(value))
+
+
+def duration(seconds: float) -> str:
+    """Return how long that is, in two units at most."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, of_hour = divmod(minutes, 60)
+    days, of_day = divmod(hours, 24)
+    if days:
+        return f"{days} d {of_day} h"
+    return f"{hours} h {of_hour} min" if hours else f"{minutes} min {rest} s"
 
 
 def _plain(text: str) -> str:

@@ -7,7 +7,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +17,23 @@ import click
 from txbox.consumer import ConsumerConfig
 from txbox.relay import RelayConfig
 
-__all__ = ["CLIENT", "SETTINGS", "Duration", "Port", "Setting", "Size", "client_from_env", "read_file"]
+__all__ = [
+    "CLIENT",
+    "SETTINGS",
+    "Duration",
+    "Port",
+    "Setting",
+    "Size",
+    "client_files",
+    "client_from_env",
+    "meant",
+    "read_file",
+    "secret_from",
+]
 
 #: the free table of librdkafka's own settings
 CLIENT: Final = "kafka.client"
+_CLIENT_ENV: Final = "TXBOX_KAFKA__CLIENT__"
 
 
 class Quantity(click.ParamType[Any]):
@@ -106,6 +119,11 @@ class Setting:
     def envvars(self) -> list[str]:
         """Environment variables, the first that is set counts."""
         return [f"TXBOX_{self.name.upper()}", *self.env]
+
+    def file(self) -> tuple[str, str] | None:
+        """Return the variable <VARIABLE>_FILE that is set, the first one, and the path in it."""
+        names = (f"{variable}_FILE" for variable in self.envvars)
+        return next(((name, path) for name in names if (path := os.environ.get(name))), None)
 
 
 _relay, _consumer = RelayConfig(), ConsumerConfig()
@@ -331,9 +349,7 @@ def read_file(path: Path) -> dict[str, Any]:
         found |= {f"{section}.{name}": value for name, value in content.items()}
     for key in found:
         if key not in SETTINGS and key != CLIENT:
-            close = difflib.get_close_matches(key, [*SETTINGS, CLIENT], n=1)
-            hint = f", did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"{path}: unknown setting {key!r}{hint}")
+            raise click.UsageError(f"{path}: unknown setting {key!r}{meant(key, [*SETTINGS, CLIENT])}")
     client = found.get(CLIENT, {})
     if not isinstance(client, dict):
         raise click.UsageError(f"{path}: [kafka.client] is a table of librdkafka settings")
@@ -350,21 +366,38 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def client_from_env() -> dict[str, str]:
-    """Return librdkafka settings from the environment: TXBOX_KAFKA__CLIENT__SASL_PASSWORD[_FILE] is sasl.password."""
-    prefix = "TXBOX_KAFKA__CLIENT__"
-    found: dict[str, str] = {}
+    """Return librdkafka settings from the environment: TXBOX_KAFKA__CLIENT__SASL_PASSWORD is sasl.password."""
+    found = {name: value for name, value in _from_env() if not name.endswith("_FILE")}
+    return {_dotted(name): value for name, value in found.items()}
+
+
+def client_files() -> dict[str, Path]:
+    """Return where others are: TXBOX_KAFKA__CLIENT__SASL_PASSWORD_FILE names a file. Raises click.UsageError."""
+    found = {name: value for name, value in _from_env() if name.endswith("_FILE")}
+    for name, value in found.items():
+        secret_from(f"{_CLIENT_ENV}{name}", value)
+    return {_dotted(name.removesuffix("_FILE")): Path(value) for name, value in found.items()}
+
+
+def _from_env() -> Iterator[tuple[str, str]]:
     for name, value in os.environ.items():
-        if name.startswith(prefix):
-            key, text = name.removeprefix(prefix), value
-            if key.endswith("_FILE"):
-                key, text = key.removesuffix("_FILE"), secret_from(name, value)
-            found[key.lower().replace("_", ".")] = text
-    return found
+        if name.startswith(_CLIENT_ENV):
+            yield name.removeprefix(_CLIENT_ENV), value
+
+
+def _dotted(name: str) -> str:
+    return name.lower().replace("_", ".")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a guess at what a name was to be, for the end of a sentence; nothing if none comes near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def secret_from(variable: str, path: str) -> str:
     """Return what a file holds, without the line's end. Raises click.UsageError."""
     try:
         return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{variable}: cannot read {path}: {error}") from error
+    except (OSError, ValueError) as error:  # ValueError: what is no UTF-8, a path with a NUL
+        raise click.UsageError(f"{variable}: cannot read {path} ({type(error).__name__})") from error

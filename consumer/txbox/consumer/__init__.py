@@ -17,6 +17,7 @@ from txbox.consumer.errors import (
 from txbox.consumer.policy import Retry
 from txbox.consumer.received import Received
 from txbox.consumer.runner import Runner
+from txbox.consumer.transactions import Transactions
 
 __all__ = [
     "AsyncHandler",
@@ -34,4 +35,5 @@ __all__ = [
     "StatementLeft",
     "TransactionControl",
     "TransactionLeft",
+    "Transactions",
 ]

@@ -15,6 +15,7 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome
 from txbox.consumer.policy import Retry, Waiting, fate
 from txbox.consumer.received import Received, Record, Unreadable
+from txbox.consumer.transactions import Transactions
 from txbox.daemon import failpoint
 
 __all__ = ["ALL_HELD", "Batches", "Bounds"]
@@ -95,6 +96,7 @@ class Batches:
         *,
         retry: Retry | None = None,
         bounds: Bounds | None = None,
+        transactions: Transactions | None = None,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +104,7 @@ class Batches:
         self._conn, self._inbox, self._held = conn, inbox, held
         self._retry, self._bounds = retry or Retry(), bounds or Bounds()
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn)
+        self._handlers = Handlers(conn, inbox.consumer, transactions)
         #: by how many rows keys are held
         self._counted: dict[Place, int] = {}
         self._counted_until = 0.0
@@ -125,7 +127,7 @@ class Batches:
         """
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 if in_turn:
                     self._inbox.take_turn()
                 run = self._begin(steps, blamed, apart=apart, room=room)

@@ -13,6 +13,7 @@ from confluent_kafka import Message as KafkaMessage
 from txbox.consumer.received import Record
 from txbox.daemon import Meaning, meaning
 from txbox.daemon.librdkafka import LOGGER
+from txbox.daemon.trust import distrusts, explain_kafka
 
 __all__ = ["Broker", "BrokerLost", "Lag"]
 
@@ -55,7 +56,11 @@ class Broker:
     def __init__(self, settings: dict[str, Any], topics: Sequence[str], tell: Told, *, until_end: bool = False) -> None:
         self._tell = tell
         self._until_end = until_end
-        self._fatal: KafkaError | None = None
+        self._settings = settings
+        #: why the client cannot go on
+        self._fatal: KafkaError | str | None = None
+        #: the last that was heard of a connection
+        self._trouble: KafkaError | None = None
         #: whether no broker answered, the last that was heard
         self._away = False
         #: records that were put back, or came while the partitions were paused; before all that Kafka has
@@ -78,7 +83,13 @@ class Broker:
 
     def check(self) -> None:
         """Return if a broker answers. Raises KafkaException."""
-        self._kafka.list_topics("__consumer_offsets", timeout=5)
+        try:
+            self._kafka.list_topics("__consumer_offsets", timeout=5)
+        except KafkaException:
+            self._poll()
+            if self._trouble is None:
+                raise
+            raise KafkaException(explain_kafka(self._trouble, self._settings)) from None
         self._is_there()
 
     def fetch(self, most: int) -> list[Record]:
@@ -286,7 +297,13 @@ class Broker:
             self._fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
             self._away = True
-            self._tell("kafka", False, "no broker answers")
+            self._trouble = self._trouble or error
+            last = f" ({explain_kafka(self._trouble, self._settings)})"
+            self._tell("kafka", False, f"no broker answers{last}")
+            if distrusts(self._trouble):  # a new client reads certificates and passwords anew
+                self._fatal = f"no broker answers{last}"
+        else:
+            self._trouble = error
 
     def _look_again(self) -> None:
         """Ask for a broker: librdkafka tells when all are away, and of their return nothing, on an idle topic."""
@@ -297,7 +314,7 @@ class Broker:
         self._is_there()
 
     def _is_there(self) -> None:
-        self._away = False
+        self._away, self._trouble = False, None
         self._tell("kafka", True, "")
 
     def _raise_if_lost(self) -> None:

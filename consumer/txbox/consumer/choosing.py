@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import dict_row, tuple_row
 
 from txbox.consumer.errors import HeldByMany, NotHeld
@@ -75,6 +75,7 @@ class Choosing:
     def __init__(self, conn: Connection[Any], schema: str) -> None:
         self._conn = conn
         self._statements = Statements(__package__, "choosing.sql", schema)
+        self._table = sql.Identifier(schema, "held_messages").as_string(None)
 
     def find(self, choice: Choice, *, limit: int | None = None, followers: bool = True) -> dict[str, list[UUID]]:
         """Return the ids that were chosen, by consumer, the oldest first; with those that only follow, or without."""
@@ -100,6 +101,13 @@ class Choosing:
                 self._statements["read"], {"consumer": consumer, "ids": ids, "most_behind": MOST_BEHIND}
             )
             return {row["id"]: {**row, "key": shown(row["key"])} for row in rows}
+
+    def sizes(self, consumer: str, ids: list[UUID]) -> dict[UUID, int | None]:
+        """Return how many bytes the payloads of messages have, by id; nothing for who may not read payloads."""
+        with self._conn.cursor(row_factory=tuple_row) as cursor:
+            if cursor.execute(self._statements["may_read"], {"table": self._table}).fetchone() != (True,):
+                return {}
+            return dict(cursor.execute(self._statements["sizes"], {"consumer": consumer, "ids": ids}).fetchall())
 
     def contents(self, consumer: str, ids: list[UUID]) -> dict[UUID, Row]:
         """Return the key, payload and headers of messages, as they came, by id."""
@@ -132,8 +140,11 @@ class Choosing:
 def listing(conn: Connection[Any], choice: Choice, schema: str = "txbox", *, limit: int | None = None) -> list[Row]:
     """Return what is told of the messages that were chosen, each consumer's oldest first; nothing of their contents."""
     choosing = Choosing(conn, schema)
-    found = choosing.find(choice, limit=limit)
-    return [told(row) for consumer, ids in found.items() for row in choosing.read(consumer, ids).values()]
+    rows: list[Row] = []
+    for consumer, ids in choosing.find(choice, limit=limit).items():
+        sizes = choosing.sizes(consumer, ids)
+        rows += [{**told(row), "payload_bytes": sizes.get(id_)} for id_, row in choosing.read(consumer, ids).items()]
+    return rows
 
 
 def holder_of(conn: Connection[Any], message: UUID, schema: str = "txbox", *, consumer: str | None = None) -> str:
@@ -160,7 +171,13 @@ def show(
         raise NotHeld(message, holder)  # it was handled since
     headers = [f"{name}: {_readable(value)}" for name, value in contents[message]["headers"]]
     shown_payload = _payload(contents[message]["payload"]) if payload else {}
-    return {**told(rows[message]), "headers": headers, **shown_payload}
+    raw = contents[message]["payload"]
+    return {
+        **told(rows[message]),
+        "payload_bytes": None if raw is None else len(raw),
+        "headers": headers,
+        **shown_payload,
+    }
 
 
 def export(conn: Connection[Any], choice: Choice, schema: str = "txbox") -> Iterator[Row]:
@@ -180,7 +197,7 @@ def told(row: Row) -> Row:
 
 def _exported(row: Row, contents: Row) -> Row:
     """Return a message whole. What only serves people's eyes is left out."""
-    left_out = ("key", "head", "behind", "payload_bytes", "retriable")
+    left_out = ("key", "head", "behind", "retriable")
     return {
         **{name: value for name, value in row.items() if name not in left_out},
         "key_base64": _base64(contents["key"]),

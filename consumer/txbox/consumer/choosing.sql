@@ -44,7 +44,6 @@ SELECT
     h.kafka_partition AS partition,
     h.kafka_offset AS "offset",
     h.record_timestamp AS timestamp,
-    length(h.payload) AS payload_bytes,
     -- A retry leaves what is due already as it is, and what follows another: that has no time, and gets none.
     coalesce(h.state = 'dead' OR h.due_at > clock_timestamp(), false) AS retriable
 FROM {schema}.consumers AS c
@@ -77,6 +76,16 @@ LEFT JOIN LATERAL (
 ) AS line ON h.blocks
 WHERE c.name = %(consumer)s
 ORDER BY h.n;
+
+-- name: may_read
+-- txbox_viewer may not, and is told everything else.
+SELECT has_column_privilege(%(table)s, 'payload', 'SELECT');
+
+-- name: sizes
+SELECT message_id, length(payload)
+FROM {schema}.held_messages
+WHERE consumer_id = (SELECT id FROM {schema}.consumers WHERE name = %(consumer)s)
+    AND message_id = ANY(%(ids)s::uuid[]);
 
 -- name: contents
 SELECT message_id AS id, key, payload, headers

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from psycopg import Connection
-
 from txbox.consumer.errors import AsyncHandler, DuplicateHandler
+from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.policy import Retry, Then
 from txbox.consumer.received import Received, Record, Unreadable, read, type_of
+from txbox.consumer.transactions import Transactions
 
 __all__ = ["Consumer", "Handler", "Handling", "Run", "Skipped", "Step", "name_of", "plan", "together"]
 
-Handler = Callable[[Connection[Any], Received], None]
+#: the first argument is what the consumer's transactions give: a psycopg.Connection, unless it was told otherwise
+Handler = Callable[[Any, Received], None]
 H = TypeVar("H", bound=Handler)
 
 
@@ -34,10 +35,21 @@ class Consumer:
     `name` is the name of the inbox and of the Kafka group: each consumer handles each message once. Under a new name
     a consumer begins again with the first message. `retry` is how often a message is tried whose handler fails (None:
     as configured), `then` what a dead one does to those behind it in its key; both may be said of a handler too.
+    `transactions` says what handlers get: a psycopg.Connection, or with txbox.consumer.sqlalchemy.Sessions a Session,
+    with txbox.consumer.django.Atomic Django's connection.
     """
 
-    def __init__(self, name: str, *, topics: Iterable[str], retry: Retry | None = None, then: Then = "hold") -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        topics: Iterable[str],
+        retry: Retry | None = None,
+        then: Then = "hold",
+        transactions: Callable[[GuardedConnection], Transactions] = Transactions,
+    ) -> None:
         self.name = name
+        self.transactions = transactions
         self.topics = tuple(topics)
         self._retry, self._then = retry, then
         self._handlers: dict[str | None, Handling] = {}

@@ -54,11 +54,12 @@ class AsyncHandler(ConsumerError):
 
 
 class BlockLeft(ConsumerError):
-    """A handler did not leave a block of `conn.transaction()`: nothing on the connection can be ended any more."""
+    """A handler did not leave a block of `conn.transaction()` or its like: nothing around it can be ended any more."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the handler returned inside a block of conn.transaction(): leave it before, by `with conn.transaction():`"
+            "the handler returned inside a block of conn.transaction() or its like (begin_nested(), atomic()): "
+            "leave it before, by `with ...:`"
         )
 
 
@@ -100,10 +101,10 @@ class StatementLeft(ConsumerError):
 class TransactionControl(ConsumerError):
     """A handler tried to end, or leave, the transaction that its message's id is committed in."""
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, statement: str, block: str = "with conn.transaction(): ...") -> None:
         super().__init__(
             f"{statement} is refused in a handler: its changes are committed together with the message's id, after it "
-            "returned. For a part that may fail use: with conn.transaction(): ..."
+            f"returned. For a part that may fail use: {block}"
         )
 
 

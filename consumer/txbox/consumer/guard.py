@@ -19,7 +19,7 @@ from psycopg.sql import Composable
 from txbox.consumer.errors import TransactionControl
 from txbox.daemon import Link
 
-__all__ = ["GuardedConnection", "refusal"]
+__all__ = ["GuardedConnection", "GuardedCursor", "refusal"]
 
 # What a statement may begin with or contain without its semicolons and words counting as SQL.
 _TOKEN: Final = re.compile(
@@ -81,7 +81,9 @@ def _end_of_comment(query: str, position: int) -> int:
     return len(query)
 
 
-class _GuardedCursor(Cursor[Any]):
+class GuardedCursor(Cursor[Any]):
+    """Looks at each statement, while its connection is guarded."""
+
     def execute(self, query: Query, *args: Any, **kwargs: Any) -> Self:
         self._look_at(query)
         return super().execute(query, *args, **kwargs)
@@ -114,7 +116,7 @@ class GuardedConnection(Link[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.cursor_factory = _GuardedCursor
+        self.cursor_factory = GuardedCursor
 
     @property
     def depth(self) -> int:

@@ -11,9 +11,11 @@ from psycopg import Rollback
 from psycopg.pq import TransactionStatus
 
 from txbox.consumer.consumer import Handler, Run, name_of
+from txbox.consumer.context import context_of
 from txbox.consumer.errors import BlockLeft, StatementLeft, TransactionControl, TransactionLeft
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.outcomes import Stopped
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.verdicts import Verdict, judge
 from txbox.outbox import TransactionFailed
 
@@ -34,14 +36,26 @@ SAVEPOINT txbox_constraints; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO txbox_co
 class Handlers:
     """Runs handlers on one connection, inside `guarding`, and knows at which message something happened."""
 
-    def __init__(self, conn: GuardedConnection) -> None:
-        self._conn = conn
+    def __init__(self, conn: GuardedConnection, consumer: str, transactions: Transactions | None = None) -> None:
+        self._conn, self._consumer = conn, consumer
+        self._transactions = transactions or Transactions(conn)
         #: the message whose handler is running
         self.at: Run | None = None
         #: those that ran since the last `guarding` began, in order
         self._ran: list[Handler] = []
         #: whether there is a savepoint to go back to
         self._marked = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction, from BEGIN to COMMIT, of which handlers are told how it ended."""
+        committed = False
+        try:
+            with self._conn.transaction():
+                yield
+            committed = True
+        finally:
+            self._transactions.end(committed=committed)
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -78,6 +92,7 @@ class Handlers:
     def mark(self) -> None:
         """Keep what was done so far, whatever is undone from now on."""
         self._conn.execute(_NEXT if self._marked else "SAVEPOINT txbox_message")
+        self._transactions.mark()
         self._marked = True
 
     def undo(self, error: Exception) -> UUID:
@@ -106,18 +121,11 @@ class Handlers:
         self.at = step
         self._ran.append(step.handling.handler)
         began = time.monotonic()
-        depth = self._conn.depth
         try:
-            step.handling.handler(self._conn, step.message)
-        except Rollback as error:
-            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
-            raise TransactionControl("psycopg.Rollback") from error
-        finally:
-            is_left = self._conn.depth != depth
-            if is_left:
-                self._conn.abandon(depth)
-        if is_left:
-            raise BlockLeft
+            self._call(step)
+        except BaseException:
+            self._transactions.undo()
+            raise
         if time.monotonic() - began > _LONG:
             self._conn.execute("SELECT 1")  # or a session that was ended meanwhile would be blamed on the next message
         match self._conn.info.transaction_status:
@@ -133,18 +141,34 @@ class Handlers:
             case _:
                 raise self._left()
 
+    def _call(self, step: Run) -> None:
+        depth = self._conn.depth
+        try:
+            with context_of(step.message, self._consumer):
+                step.handling.handler(self._transactions.begin(), step.message)
+        except Rollback as error:
+            # psycopg would take it for a savepoint's own end, in silence: all effects undone, all ids committed.
+            raise TransactionControl("psycopg.Rollback") from error
+        finally:
+            is_left = self._conn.depth != depth
+            if is_left:
+                self._conn.abandon(depth)
+        if is_left:
+            raise BlockLeft
+        self._transactions.flush()
+
     def run_apart(self, step: Run) -> None:
         """Run a handler so that what it did can be undone, and nothing else: after an error none of it is left.
 
         Deferred constraints speak at once, as at COMMIT; and no later than that, for the messages that follow.
         """
         if not self._marked:
-            self._conn.execute("SAVEPOINT txbox_message")
-            self._marked = True
+            self.mark()
         try:
             self.run(step)
             self.at = step
             self._conn.execute(_SPEAK)
+            self._transactions.mark()
             self.at = None
         except TransactionLeft:
             raise
@@ -153,6 +177,7 @@ class Handlers:
             raise
 
     def _go_back(self, error: Exception) -> None:
+        self._transactions.undo()
         if not self._conn.closed:
             with suppress(psycopg.Error):
                 self._conn.execute("ROLLBACK TO txbox_message")

@@ -32,6 +32,7 @@ class Inbox:
         """Find the consumer's number, and COMMIT a new one at its first start."""
         self._statements = Statements(__package__, "inbox.sql", schema)
         self._cursor = conn.cursor(row_factory=scalar_row)
+        self.consumer = consumer
         self._lock = f"txbox consumer {schema} {consumer}"
         number = None
         while number is None:  # None: another first start inserted it after this statement's snapshot

@@ -15,10 +15,11 @@ from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.held import Held, place_of
 from txbox.consumer.inbox import Inbox
 from txbox.consumer.metrics import ConsumerMetrics
-from txbox.consumer.outcomes import Committed, Outcome, Stopped, explain
+from txbox.consumer.outcomes import Committed, Outcome, Stopped, explain, traceback_of
 from txbox.consumer.policy import Dead, Retry, Waiting
 from txbox.consumer.received import Received, Record
 from txbox.consumer.retries import Retries
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.troubles import Troubles
 from txbox.daemon import Backoff, Health, Stop
 from txbox.outbox import Outbox
@@ -56,6 +57,7 @@ class Loop:
         health: Health,
         metrics: ConsumerMetrics,
         troubles: Troubles,
+        transactions: Transactions | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._consumer, self._broker, self._troubles = consumer, broker, troubles
@@ -72,6 +74,7 @@ class Loop:
             self._held,
             retry=retry,
             bounds=Bounds(seconds=seconds, held_key=config.max_held_key),
+            transactions=transactions,
             beat=health.beat,
             clock=clock,
         )
@@ -84,6 +87,7 @@ class Loop:
             retry=retry,
             most=config.max_batch,
             seconds=seconds,
+            transactions=transactions,
             beat=health.beat,
             clock=clock,
         )
@@ -258,14 +262,14 @@ class Loop:
                 _log.warning("held, it will be tried again", extra={**extra, "in_seconds": round(delay, 3)})
             case Dead(reason):
                 _log.error("dead: txbox held show", extra={**extra, "reason": reason})
-        _log.debug("the error", exc_info=error)
+        _log.debug("the error", extra={"traceback": traceback_of(error)})
 
     def _tell_stopped(self, stopped: Stopped, stop: Stop) -> None:
         self._metrics.stopped(stopped.verdict)
         place = _place(stopped.at) if stopped.at else {}
         extra = {"why": explain(stopped.error), "verdict": stopped.verdict, **place}
         _log.info("rolled back, running again", extra=extra)
-        _log.debug("the error", exc_info=stopped.error)
+        _log.debug("the error", extra={"traceback": traceback_of(stopped.error)})
         if stopped.disconnected:
             raise Disconnected from stopped.error
         if self._troubles.again:

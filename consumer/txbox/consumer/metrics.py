@@ -1,8 +1,8 @@
-"""What a consumer counts. `docs/metrics.md` has the whole list; a test compares."""
+"""What a consumer counts. `docs/metrics.md` is made of this: a metric's text is all that people are told of it."""
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Final
 
@@ -22,11 +22,12 @@ _END_TO_END: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10
 class ConsumerMetrics:
     """All metrics of one consumer, in `registry`."""
 
-    def __init__(self, consumer: str, registry: CollectorRegistry) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: str, registry: CollectorRegistry, *, clock: Callable[[], float] = time.time) -> None:
+        self._consumer, self._clock = consumer, clock
         self._messages = Counter(
             "txbox_consumer_messages",
-            "Messages by what became of them.",
+            "Messages by what became of them: processed, duplicate, skipped (no handler for the type), held (to be "
+            "tried again, or behind one that is), dead (waits for a person).",
             ["consumer", "topic", "outcome"],
             registry=registry,
         )
@@ -46,37 +47,46 @@ class ConsumerMetrics:
         )
         self._lag = Gauge(
             "txbox_consumer_lag_messages",
-            "Messages behind the partition's end.",
+            "Messages behind the end of a partition that this process has.",
             ["consumer", "topic", "partition"],
             registry=registry,
         )
-        self._lag_seconds = Gauge(
+        lag_seconds = Gauge(
             "txbox_consumer_lag_seconds",
-            "Age of the last message that was handled, while there are more; 0 when there are none.",
+            "How far behind in time: age of the last message that was taken, while there are more, or how long they "
+            "have waited if none was taken since they came; 0 when there are none.",
             ["consumer"],
             registry=registry,
         )
+        lag_seconds.labels(consumer).set_function(self._late)
         self._partitions = Gauge(
             "txbox_consumer_partitions", "Partitions assigned to this process.", ["consumer"], registry=registry
         )
         self._transactions = Counter(
             "txbox_consumer_transactions",
-            "Transactions by how they ended.",
+            "Transactions by how they ended: committed, or rolled back for a message (message), for the database "
+            "(outage), to run again (again), or since a handler ended it (left).",
             ["consumer", "outcome"],
             registry=registry,
         )
         self._held = Gauge(
             "txbox_consumer_held_messages",
-            "Messages that were taken and have not had their effect; over all processes of the consumer.",
+            "Messages that were taken and have not had their effect, waiting or dead; each process counts those of "
+            "all.",
             ["consumer", "state"],
             registry=registry,
         )
-        self.schema_version = Gauge("txbox_schema_version", "Version of the tables in the database.", registry=registry)
-        self._last_written: float | None = None
+        self.schema_version = Gauge(
+            "txbox_schema_version",
+            "Version of the tables in the database, as this process found it when it connected.",
+            registry=registry,
+        )
+        #: while there are messages to be handled: when the last one that was taken was written; else when they came
+        self._behind_since: float | None = None
 
     def committed(self, outcome: Committed) -> None:
         """Count a batch that was committed."""
-        now = time.time()
+        now = self._clock()
         self._transactions.labels(self._consumer, "committed").inc()
         # To find a labelled metric costs more than to count with it: once a batch, not once a message.
         handler = cache(lambda type_: self._handler.labels(self._consumer, type_ or ""))
@@ -84,8 +94,9 @@ class ConsumerMetrics:
         for handled in outcome.handled:
             handler(handled.message.type).observe(handled.seconds)
             if handled.message.timestamp is not None:
-                self._last_written = handled.message.timestamp.timestamp()
-                end_to_end(handled.message.topic).observe(max(now - self._last_written, 0.0))
+                written = handled.message.timestamp.timestamp()
+                end_to_end(handled.message.topic).observe(max(now - written, 0.0))
+        self._follow(outcome)
         self._count("processed", (handled.message.topic for handled in outcome.handled))
         self._count("duplicate", (message.topic for message in outcome.duplicates))
         self._count("skipped", (record.topic for record in outcome.skipped))
@@ -110,9 +121,25 @@ class ConsumerMetrics:
         for topic, partition, messages in lags:
             behind += messages
             self._lag.labels(self._consumer, topic, str(partition)).set(messages)
-        late = time.time() - self._last_written if behind and self._last_written else 0.0
-        self._lag_seconds.labels(self._consumer).set(max(late, 0.0))
+        if not behind:
+            self._behind_since = None
+        elif self._behind_since is None:
+            self._behind_since = self._clock()
         self._partitions.labels(self._consumer).set(partitions)
+
+    def _follow(self, outcome: Committed) -> None:
+        """Note up to when the messages that come were written; one that was held says nothing of that."""
+        if self._behind_since is None:
+            return
+        came = [handled.message for handled in outcome.handled if handled.message.attempt == 1][-1:]
+        times = [message.timestamp.timestamp() for message in (*came, *outcome.duplicates[-1:]) if message.timestamp]
+        times += [record.timestamp / 1000 for record in outcome.skipped[-1:] if record.timestamp]
+        self._behind_since = max(times, default=self._behind_since)
+
+    def _late(self) -> float:
+        """Counted at each scrape: it rises even when the loop is stuck, in a handler or without its database."""
+        since = self._behind_since
+        return 0.0 if since is None else max(self._clock() - since, 0.0)
 
     def _count(self, outcome: str, topics: Iterable[str]) -> None:
         for topic, count in Tally(topics).items():

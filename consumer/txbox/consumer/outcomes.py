@@ -15,7 +15,9 @@ from txbox.outbox import OutboxError
 __all__ = ["Committed", "Failed", "Handled", "Outcome", "Stopped", "explain"]
 
 #: files in which no handler stands
-_OURS: Final = re.compile(r"[/\\\\](psycopg|psycopg_binary|txbox[/\\\\](consumer|outbox|schema))[/\\\\]")
+_OURS: Final = re.compile(
+    r"[/\\\\](psycopg|psycopg_binary|sqlalchemy|django|txbox[/\\\\](consumer|outbox|schema))[/\\\\]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,11 @@ def explain(error: Exception) -> str:
     theirs: Sequence[traceback.FrameSummary] = [frame for frame in frames if not _OURS.search(frame.filename)]
     where = f" at {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
     return type(error).__name__ + where
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return where an error and its causes were raised, without their texts, as above."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = f"{traceback_of(cause)}\n" if cause else ""
+    return f"{before}{frames}{type(error).__name__}"

@@ -1,5 +1,8 @@
 """How consumers stand, for people to look at."""
 
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,9 +16,11 @@ from txbox.consumer.choosing import MOST_BEHIND, shown
 from txbox.daemon import Kafka, admin_settings
 from txbox.schema import Statements
 
-__all__ = ["blocked", "lag", "show", "standing", "stats"]
+__all__ = ["Group", "blocked", "groups", "lag", "show", "standing", "stats"]
 
 _PATIENCE: Final = 10.0
+#: for what is only a part of an answer
+_GLANCE: Final = 3.0
 
 Record = dict[str, Any]
 
@@ -44,19 +49,58 @@ def blocked(conn: Connection[Any], schema: str = "txbox", *, limit: int = 100) -
     return [{**record, "key": shown(record["key"])} for record in found]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What Kafka knows of a consumer."""
+
+    #: processes that are in the group now
+    members: int
+    #: messages behind the ends of its partitions; None before it has committed an offset
+    lag: int | None
+    #: messages a second that were handled, while we looked; None before it has committed an offset
+    per_second: float | None
+
+
+def groups(kafka: Kafka, consumers: Sequence[str], *, over: float) -> dict[str, Group]:
+    """Return what Kafka knows of these consumers, from two looks `over` seconds apart. Raises KafkaException."""
+    admin = AdminClient(admin_settings(kafka))
+    if not consumers:
+        return {}
+    described = admin.describe_consumer_groups(list(consumers), request_timeout=_GLANCE)
+    members = {name: len(future.result(timeout=2 * _GLANCE).members) for name, future in described.items()}
+    before, began = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic()
+    time.sleep(over)
+    after, seconds = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic() - began
+    return {
+        name: Group(
+            members=members[name],
+            lag=sum(record["lag"] for record in after[name]) if after[name] else None,
+            per_second=max(_committed(after[name]) - _committed(before[name]), 0) / seconds if before[name] else None,
+        )
+        for name in consumers
+    }
+
+
+def _committed(lags: Sequence[Record]) -> int:
+    return sum(record["committed"] for record in lags)
+
+
 def lag(kafka: Kafka, consumer: str) -> list[Record]:
     """Return a record for each partition in which the consumer has committed an offset, and its distance to the end.
 
     The committed offset is read first, the end afterwards: a distance is never negative. Raises KafkaException.
     """
-    admin = AdminClient(admin_settings(kafka))
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=_PATIENCE)
-    committed: list[TopicPartition] = asked[consumer].result(timeout=2 * _PATIENCE).topic_partitions or []
+    return _lags(AdminClient(admin_settings(kafka)), consumer, _PATIENCE)
+
+
+def _lags(admin: AdminClient, consumer: str, patience: float) -> list[Record]:
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(consumer)], request_timeout=patience)
+    committed: list[TopicPartition] = asked[consumer].result(timeout=2 * patience).topic_partitions or []
     ends = admin.list_offsets(
         {TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed},  # type: ignore[no-untyped-call]
-        request_timeout=_PATIENCE,
+        request_timeout=patience,
     )
-    end_of = {(p.topic, p.partition): future.result(timeout=2 * _PATIENCE).offset for p, future in ends.items()}
+    end_of = {(p.topic, p.partition): future.result(timeout=2 * patience).offset for p, future in ends.items()}
     return [
         {
             "topic": p.topic,

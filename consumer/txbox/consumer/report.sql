@@ -31,7 +31,8 @@ SELECT
     count(*) FILTER (WHERE h.state = 'waiting') AS waiting,
     count(*) FILTER (WHERE h.state = 'dead') AS dead,
     count(*) FILTER (WHERE h.state = 'dead' AND h.blocks) AS blocked_keys,
-    min(h.first_failed_at) AS oldest
+    min(h.first_failed_at) AS oldest,
+    date_part('epoch', clock_timestamp() - min(h.first_failed_at)) AS oldest_seconds
 FROM {schema}.consumers AS c
 LEFT JOIN {schema}.held_messages AS h ON h.consumer_id = c.id
 GROUP BY c.name

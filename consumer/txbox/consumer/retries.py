@@ -15,6 +15,7 @@ from txbox.consumer.inbox import Inbox
 from txbox.consumer.outcomes import Committed, Failed, Handled, Outcome, Stopped
 from txbox.consumer.policy import Dead, Reason, Retry, fate
 from txbox.consumer.received import Received, Unreadable
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.troubles import Troubles
 from txbox.consumer.verdicts import Verdict
 from txbox.daemon import failpoint
@@ -54,6 +55,7 @@ class Retries:
         retry: Retry,
         most: int,
         seconds: float,
+        transactions: Transactions | None = None,
         beat: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -61,7 +63,7 @@ class Retries:
         self._conn, self._inbox, self._held, self._by_type = conn, inbox, held, handlers
         self._troubles, self._retry, self._most, self._seconds = troubles, retry, most, seconds
         self._beat, self._clock = beat, clock
-        self._handlers = Handlers(conn)
+        self._handlers = Handlers(conn, inbox.consumer, transactions)
         self._some_alone = any(handling.alone for handling in handlers.values())
         self._look_at = self._sweep_at = clock()
         #: how far the keys were looked through
@@ -124,7 +126,7 @@ class Retries:
         place: Place | None = None
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 self._take_turn()
                 row = self._head(id_, probing=probing)
                 if row is None:
@@ -178,7 +180,7 @@ class Retries:
         outcome, done = Committed(), list[UUID]()
         self._handlers.at = None
         try:
-            with self._conn.transaction():
+            with self._handlers.transaction():
                 self._take_turn()
                 rows = self._held.take_line(place, self._most, _SIZE)
                 began = self._clock()

@@ -16,7 +16,9 @@ from txbox.consumer.dead_letters import check
 from txbox.consumer.guard import GuardedConnection
 from txbox.consumer.loop import Disconnected, Loop, alive
 from txbox.consumer.metrics import ConsumerMetrics
+from txbox.consumer.transactions import Transactions
 from txbox.consumer.troubles import Troubles
+from txbox.consumer.verdicts import of_driver
 from txbox.daemon import Backoff, Database, Health, Kafka, Stop, connect, consumer_settings
 from txbox.daemon.kafka import is_misconfigured, told
 from txbox.schema import require
@@ -90,26 +92,39 @@ class Runner:
                 with closing(self._connect()) as conn:
                     self._metrics.schema_version.set(require(conn, self._database.schema))
                     self._ready()
-                    loop = Loop(
-                        self._consumer,
-                        broker,
-                        conn,
-                        self._database.schema,
-                        config=self._config,
-                        health=self.health,
-                        metrics=self._metrics,
-                        troubles=self._troubles,
-                    )
-                    try:
-                        loop.run(self._stop, once=once)
-                    finally:
-                        self._failures = 0 if loop.progressed else self._failures
+                    with closing(self._transactions(conn)) as transactions:
+                        self._loop(broker, conn, transactions, once=once)
                 return
             except (psycopg.Error, Disconnected) as error:
                 if once and not isinstance(error, Disconnected):  # else it is there, or will not be connected to
                     raise
                 self._survive("database", error)
                 broker.wait(self._backoff.delay(self._failures), alive(self.health, self._stop))
+
+    def _loop(self, broker: Broker, conn: GuardedConnection, transactions: Transactions, *, once: bool) -> None:
+        loop = Loop(
+            self._consumer,
+            broker,
+            conn,
+            self._database.schema,
+            config=self._config,
+            health=self.health,
+            metrics=self._metrics,
+            troubles=self._troubles,
+            transactions=transactions,
+        )
+        try:
+            loop.run(self._stop, once=once)
+        finally:
+            self._failures = 0 if loop.progressed else self._failures
+
+    def _transactions(self, conn: GuardedConnection) -> Transactions:
+        try:
+            return self._consumer.transactions(conn)
+        except Exception as error:  # a framework's own, for a connection that is lost
+            if (cause := of_driver(error)) is not None:
+                raise cause from error
+            raise
 
     def _join(self, *, once: bool) -> Broker:
         settings = consumer_settings(

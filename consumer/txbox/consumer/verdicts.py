@@ -7,7 +7,7 @@ import psycopg
 
 from txbox.consumer.errors import TransactionLeft
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "of_driver"]
 
 
 class Verdict(StrEnum):
@@ -29,6 +29,15 @@ _IN_THE_WAY: Final = {"40P01", "40001", "55P03"}
 _CANCELED: Final = "57014"
 #: connection, resources (disk, memory, connections), shutdown: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _AWAY: Final = ("08", "53", "57P")
+#: modules of frameworks' errors
+_WRAPPING: Final = ("sqlalchemy.", "django.")
+
+
+def of_driver(error: Exception) -> psycopg.Error | None:
+    """Return the driver's error, which SQLAlchemy and Django wrap into one of their own."""
+    if type(error).__module__.startswith(_WRAPPING) and isinstance(error.__cause__, psycopg.Error):
+        return error.__cause__
+    return error if isinstance(error, psycopg.Error) else None
 
 
 def judge(error: Exception, *, handling: bool, disconnected: bool) -> Verdict:
@@ -39,7 +48,8 @@ def judge(error: Exception, *, handling: bool, disconnected: bool) -> Verdict:
     """
     if isinstance(error, TransactionLeft):
         return Verdict.LEFT
-    state = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
+    cause = of_driver(error)
+    state = (cause.sqlstate if cause else None) or ""
     if state in _IN_THE_WAY or (state == _CANCELED and not handling):
         return Verdict.AGAIN
     if state.startswith(_AWAY) or (disconnected and not handling):

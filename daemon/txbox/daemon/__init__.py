@@ -7,7 +7,7 @@ from txbox.daemon.health import Check, Health, Report
 from txbox.daemon.http import Http, serving
 from txbox.daemon.kafka import Kafka, Meaning, admin_settings, consumer_settings, meaning, producer_settings
 from txbox.daemon.person import person
-from txbox.daemon.postgres import Database, Link, connect
+from txbox.daemon.postgres import Database, Link, UnfitUrl, connect
 from txbox.daemon.stop import Stop
 from txbox.daemon.systemd import notifying
 
@@ -28,6 +28,7 @@ __all__ = [
     "RefusedSetting",
     "Report",
     "Stop",
+    "UnfitUrl",
     "UnknownFailpoint",
     "admin_settings",
     "connect",

@@ -2,11 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Check", "Health", "Report"]
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+__all__ = ["Check", "Health", "Report", "checks"]
 
 #: seconds without a sign of life after which a process is stuck; one handler may take half of it by default
 _STUCK_AFTER: Final = 60.0
@@ -63,3 +67,21 @@ class Health:
         with self._lock:
             ready = all(check.ok for check in self._checks.values())
             return Report(ready=ready, role=self._role, checks=dict(self._checks))
+
+
+def checks(health: Health, registry: CollectorRegistry) -> None:
+    """Add `txbox_check_ok` to the registry: what /readyz answers, for those who are told by Prometheus alone."""
+    registry.register(_Checks(health))
+
+
+class _Checks(Collector):
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read at each scrape."""
+        text = "1 if a check of /readyz is passed, 0 if not; /readyz says why."
+        family = GaugeMetricFamily("txbox_check_ok", text, labels=["check"])
+        for name, check in self._health.report().checks.items():
+            family.add_metric([name], float(check.ok))
+        yield family

@@ -1,11 +1,13 @@
 """librdkafka: which settings are ours, which are yours, which are refused; and what its errors mean."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from txbox.daemon.errors import RefusedSetting
 
@@ -17,6 +19,7 @@ __all__ = [
     "is_misconfigured",
     "meaning",
     "producer_settings",
+    "refused",
     "told",
 ]
 
@@ -27,7 +30,16 @@ class Kafka:
 
     bootstrap_servers: str
     #: any librdkafka setting (security, timeouts, ...) but those that would break a promise
-    client: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    client: Mapping[str, str | int | float | bool] = field(default_factory=dict, repr=False)
+    #: such settings whose values are in files, read for each client: a password that is changed needs no restart
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """Return all of them as they are now. Raises RefusedSetting."""
+        for name in (*self.client, *self.files):
+            if why := _REFUSED.get(name):
+                raise RefusedSetting(name, why)
+        return {**self.client, **{name: _value(name, path) for name, path in self.files.items()}}
 
 
 #: bytes of the largest message that librdkafka would take
@@ -66,6 +78,11 @@ _REFUSED: Final[Mapping[str, str]] = {
     "auto.offset.reset": "a new consumer begins with the first message; anything else would lose some",
     "enable.partition.eof": "it would hand the consumer records that are no messages",
 }
+
+
+def refused() -> Sequence[tuple[str, str]]:
+    """Return the settings that nobody may change, and why."""
+    return tuple(_REFUSED.items())
 
 
 def admin_settings(kafka: Kafka) -> dict[str, Any]:
@@ -131,15 +148,21 @@ def _membership(kafka: Kafka, session_timeout: float) -> dict[str, Any]:
     }
 
 
+def _value(name: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        # As of a broker that is away: who replaces a file may have removed it for a moment.
+        why = f"kafka.client {name}: cannot read {path} ({type(error).__name__})"
+        raise KafkaException(KafkaError(KafkaError._FAIL, why)) from None  # noqa: SLF001
+
+
 def _clients(kafka: Kafka) -> dict[str, Any]:
-    for name in kafka.client:
-        if why := _REFUSED.get(name):
-            raise RefusedSetting(name, why)
     return {
         "client.id": "txbox",
         # A broker that comes back is found within a second and not after the default's ten.
         "reconnect.backoff.max.ms": 1000,
-        **kafka.client,
+        **kafka.settings(),
         "bootstrap.servers": kafka.bootstrap_servers,
     }
 
@@ -151,9 +174,13 @@ def told(error: BaseException) -> str:
 
 
 def is_misconfigured(error: BaseException) -> bool:
-    """Return whether a client could not be made of its settings: no time mends that."""
+    """Return whether a client could not be made of its settings: no time mends that.
+
+    But of files with certificates one may be written just now, or not yet: they are waited for.
+    """
     first = error.args[0] if error.args else None
-    return isinstance(first, KafkaError) and first.code() == KafkaError._INVALID_ARG  # noqa: SLF001
+    invalid = isinstance(first, KafkaError) and first.code() == KafkaError._INVALID_ARG  # noqa: SLF001
+    return invalid and not re.search(r"ssl\.\w+\.location failed", told(error))
 
 
 class Meaning(StrEnum):

@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import psycopg
@@ -14,7 +15,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 from psycopg.waiting import Wait
 
-__all__ = ["Database", "Link", "connect"]
+from txbox.daemon.trust import explain_postgres
+
+__all__ = ["Database", "Link", "UnfitUrl", "connect"]
 
 C = TypeVar("C", bound=psycopg.Connection[Any])
 R = TypeVar("R")
@@ -39,15 +42,39 @@ _SERVERS_PATIENCE: Final = {
 _GRACE: Final = 5.0
 
 
+class UnfitUrl(psycopg.OperationalError):
+    """No server can be told from the URL. It is never shown: libpq would show the part that it stumbled over."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"database.url: {why}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
     """Which database, and which schema in it."""
 
     #: libpq's URL or key=value form; empty takes PGHOST, PGDATABASE and their like
-    url: str
+    url: str = field(repr=False)
     schema: str = "txbox"
     #: seconds; 0 for none, and then nothing but TCP tells that a server is gone
     statement_timeout: float = 30.0
+    #: has the URL, and is read for each connection: a password that is changed there needs no restart
+    url_file: Path | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what libpq is to be told, by its keywords, as it is now. Raises UnfitUrl."""
+        try:
+            url = self.url if self.url_file is None else self.url_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnfitUrl(f"cannot read {self.url_file} ({type(error).__name__})") from None
+        try:
+            found = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            raise UnfitUrl("it is neither a postgresql:// URL nor key=value pairs") from None
+        ports = str(found.get("port", "")).split(",")
+        if "@" in str(found.get("host", "")) or not all(port.isdecimal() or not port for port in ports):
+            raise UnfitUrl("a password with one of @:/?#% in it must have them percent-encoded (@ is %40)")
+        return found
 
 
 class Link(psycopg.Connection[Row]):
@@ -119,8 +146,13 @@ def connect(kind: type[C], database: Database, name: str, settings: Mapping[str,
     Autocommit, so that a transaction is open only where the code says so. What the URL itself says of time-outs and
     keepalives wins over ours. A `Link` outwaits any statement a little. Raises psycopg.OperationalError.
     """
-    own = {**_PATIENCE, "application_name": f"txbox {name}", **conninfo_to_dict(database.url)}
-    conn = kind.connect(make_conninfo("", **own), autocommit=True)
+    given = database.parameters()
+    own = {**_PATIENCE, "application_name": f"txbox {name}", **given}
+    try:
+        conn = kind.connect(make_conninfo("", **own), autocommit=True)
+    except psycopg.OperationalError as error:
+        error.args = (explain_postgres(error, given), *error.args[1:])
+        raise
     if isinstance(conn, Link) and database.statement_timeout:
         conn.patience = database.statement_timeout + _GRACE
     timeout = str(int(database.statement_timeout * 1000))

@@ -11,5 +11,10 @@ __all__ = ["build_info"]
 
 def build_info(registry: CollectorRegistry) -> None:
     """Add `txbox_build_info` to the registry."""
-    gauge = Gauge("txbox_build_info", "Versions.", ["version", "python", "librdkafka"], registry=registry)
+    gauge = Gauge(
+        "txbox_build_info",
+        "1, with the versions that run as labels.",
+        ["version", "python", "librdkafka"],
+        registry=registry,
+    )
     gauge.labels(version("txbox"), platform.python_version(), confluent_kafka.libversion()[0]).set(1)

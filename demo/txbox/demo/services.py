@@ -38,8 +38,8 @@ class Services:
         #: what should not have happened, whatever the figures say
         self.unexpected: list[str] = []
         self.screen = screen
-        self._orders = Service("orders", ["txbox.demo.orders", shop.orders_url, str(seed)], {}, folder)
-        self._relay = Service("relay", ["txbox.cli", "relay", "run"], _env(shop, shop.orders_url), folder)
+        self._orders = Service("orders", ["txbox.demo.orders", shop.url_of("shop_orders"), str(seed)], {}, folder)
+        self._relay = Service("relay", ["txbox.cli", "relay", "run"], _env(shop, shop.url_of("shop_relay")), folder)
         self.billing = _billing(shop, folder, dedupe=dedupe)
 
     @contextmanager
@@ -123,11 +123,11 @@ class Services:
 
 def _billing(shop: Shop, folder: Path, *, dedupe: bool) -> Service:
     if not dedupe:
-        return Service("billing", ["txbox.demo.naive", shop.billing_url, shop.bootstrap_servers], {}, folder)
+        return Service("billing", ["txbox.demo.naive", shop.url_of("shop_billing"), shop.bootstrap_servers], {}, folder)
     # A stable instance id: the successor of a killed process gets the partitions at once, not after the session's end.
     env = {"TXBOX_CONSUMER__INSTANCE_ID": "billing", "TXBOX_CONSUMER__SESSION_TIMEOUT": "6s"}
     arguments = ["txbox.cli", "consume", "txbox.demo.billing:consumer"]
-    return Service("billing", arguments, {**_env(shop, shop.billing_url), **env}, folder)
+    return Service("billing", arguments, {**_env(shop, shop.url_of("shop_billing")), **env}, folder)
 
 
 def _env(shop: Shop, url: str) -> dict[str, str]:

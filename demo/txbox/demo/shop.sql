@@ -48,7 +48,7 @@ CREATE TABLE held (
     order_id uuid,
     was_dead boolean NOT NULL
 );
-CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
     INSERT INTO held (message_id, order_id, was_dead)
     VALUES (
@@ -62,3 +62,22 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER note_held AFTER INSERT OR UPDATE ON txbox.held_messages FOR EACH ROW EXECUTE FUNCTION note_held();
+
+-- name: orders_users
+CREATE ROLE shop_orders LOGIN IN ROLE txbox_writer;
+CREATE ROLE shop_relay LOGIN IN ROLE txbox_relay;
+
+-- name: orders_grants
+-- The orders service writes messages and reads none; the relay sees no order.
+GRANT SELECT, UPDATE ON customers TO shop_orders;
+GRANT SELECT, INSERT ON orders TO shop_orders;
+
+-- name: billing_users
+CREATE ROLE shop_billing LOGIN IN ROLE txbox_consumer;
+CREATE ROLE shop_on_call LOGIN IN ROLE txbox_consumer;
+
+-- name: billing_grants
+-- Who is called at night mends held messages, and charges nobody.
+GRANT SELECT ON provider TO shop_billing;
+GRANT INSERT ON charges TO shop_billing;
+GRANT SELECT, UPDATE ON accounts TO shop_billing;

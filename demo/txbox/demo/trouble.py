@@ -73,7 +73,7 @@ class Trouble:
         self._screen.event(f"$ txbox {' '.join(command)}", style="bold")
         done = subprocess.run(
             [sys.executable, "-m", "txbox.cli", *command],
-            env=self._services.environment(self._shop.billing_url),
+            env=self._services.environment(self._shop.url_of("shop_on_call")),
             capture_output=True,
             text=True,
             timeout=60,

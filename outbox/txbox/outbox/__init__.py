@@ -1,5 +1,6 @@
 """Write messages in your own transaction: all that a publishing service needs. Imports no Kafka client."""
 
+from txbox.outbox.context import bind
 from txbox.outbox.errors import (
     InvalidHeader,
     InvalidKey,
@@ -28,4 +29,5 @@ __all__ = [
     "PayloadTooLarge",
     "TransactionFailed",
     "UnknownConnection",
+    "bind",
 ]

@@ -5,7 +5,7 @@ An outbox row becomes a Kafka record: topic, key and payload as they are, and th
     id            the message's UUID, by which consumers know a duplicate
     type          what happened, e.g. OrderPlaced
     content-type  how to read the payload, application/json unless the row says otherwise
-    ...           the row's own headers
+    ...           the row's own headers; among them what `context` adds: correlation-id, causation-id, traceparent
 """
 
 import base64

@@ -34,30 +34,34 @@ class OutboxError(Exception):
 class NotInTransaction(OutboxError):
     """The connection is in autocommit and no transaction is open: the message would not share one with its cause."""
 
-    def __init__(self) -> None:
+    def __init__(self, block: str = "with conn.transaction(): ...") -> None:
         super().__init__(
             "the connection is in autocommit mode and in no transaction, so the message would be committed apart from "
-            "the rows that it tells of. Put both in one block: with conn.transaction(): ..."
+            f"the rows that it tells of. Put both in one block: {block}"
         )
 
 
 class TransactionFailed(OutboxError):
     """An earlier statement failed: PostgreSQL will refuse everything until the rollback."""
 
-    def __init__(self) -> None:
+    def __init__(self, block: str = "with conn.transaction(): ...") -> None:
         super().__init__(
             "the transaction has failed on an earlier statement and can only be rolled back. Let that error end the "
-            "block, or put a savepoint around the statement that may fail: with conn.transaction(): ..."
+            f"block, or put a savepoint around the statement that may fail: {block}"
         )
 
 
 class UnknownConnection(OutboxError):
-    """The object is nothing through which the outbox can write."""
+    """The object is nothing through which the outbox can write, or not in this way."""
 
-    def __init__(self, given: object) -> None:
+    def __init__(self, given: object, why: str | None = None) -> None:
         super().__init__(
             f"cannot write through {type(given).__module__}.{type(given).__qualname__}: "
-            "give an open psycopg.Connection or psycopg.Cursor"
+            + (
+                why
+                or "give add a psycopg.Connection, an SQLAlchemy Session or Connection, or Django's connection; give "
+                "aadd an async one of these, or of asyncpg"
+            )
         )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from txbox.outbox import envelope
+from txbox.outbox.context import TRACEPARENT, TRACESTATE, carried, opentelemetry
 from txbox.outbox.errors import InvalidHeader, InvalidKey, InvalidTopic, NoRoute, PayloadTooLarge
 from txbox.outbox.payload import BYTES, encode
 
@@ -56,10 +57,19 @@ class Row:
 
     @classmethod
     def of(cls, message: Message, max_payload: int) -> Self:
-        """Check and encode a message. Raises every OutboxError that is about the message itself."""
+        """Check and encode a message, with its context. Raises every OutboxError that is about the message itself."""
+        id_, own = message.id or uuid7(), message.headers or {}
+        spans = opentelemetry()
+        if spans is None or TRACEPARENT in own:  # else it is another's span
+            return cls._of(message, id_, _joined(carried(), own), max_payload)
+        with spans.creating(str(id_), message.topic, carried()) as headers:
+            return cls._of(message, id_, _joined(headers, own), max_payload)
+
+    @classmethod
+    def _of(cls, message: Message, id_: UUID, own: Mapping[str, str | bytes], max_payload: int) -> Self:
         if why := envelope.unstorable(message.type):
             raise InvalidHeader(envelope.TYPE, why)
-        headers, content_type = _headers(message)
+        headers, content_type = _headers(message, own)
         payload = encode(message.type, message.payload, content_type)
         if payload is not None and len(payload) > max_payload:
             raise PayloadTooLarge(message.type, len(payload), max_payload)
@@ -67,7 +77,7 @@ class Row:
             raise NoRoute(message.type)
         stored = envelope.stored_headers(headers, message.reply_to)
         return cls(
-            id=message.id or uuid7(),
+            id=id_,
             aggregatetype=_topic_name(message.aggregate),
             aggregateid=_key(message.key),
             type=message.type,
@@ -77,9 +87,18 @@ class Row:
         )
 
 
-def _headers(message: Message) -> tuple[Mapping[str, str | bytes], str]:
-    """Return the message's own headers and the content type that they, or the payload, tell."""
-    own = message.headers or {}
+def _joined(context: Mapping[str, str], own: Mapping[str, str | bytes]) -> Mapping[str, str | bytes]:
+    """Return the context's headers and the message's own, which win."""
+    if not context:
+        return own
+    joined = {**context, **own}
+    if TRACEPARENT in own and TRACESTATE not in own:
+        joined.pop(TRACESTATE, None)  # it says nothing of another trace
+    return joined
+
+
+def _headers(message: Message, own: Mapping[str, str | bytes]) -> tuple[Mapping[str, str | bytes], str]:
+    """Return the headers and the content type that they, or the payload, tell."""
     given = own.get(envelope.CONTENT_TYPE)
     if given is None and isinstance(message.payload, bytes | bytearray | memoryview):
         return {**own, envelope.CONTENT_TYPE: BYTES}, BYTES

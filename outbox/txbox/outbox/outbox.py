@@ -1,16 +1,17 @@
 """Write messages in the caller's transaction."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
-from psycopg import Connection, Cursor
-
-from txbox.outbox.connections import cursor_in_transaction
+from txbox.outbox.connections import join, join_async
 from txbox.outbox.message import Message, Row
 from txbox.schema import Statements
+
+if TYPE_CHECKING:
+    from txbox.outbox.connections import AsyncJoinable, Joinable
 
 __all__ = ["Outbox"]
 
@@ -32,35 +33,64 @@ class Outbox:
         self._max_payload = max_payload
         self._lock_keys = lock_keys
 
-    def add(self, conn: Connection[Any] | Cursor[Any], message: Message) -> UUID:
+    def add(self, conn: "Joinable", message: Message) -> UUID:
         """Write one message in `conn`'s transaction and return its id. One statement; nothing is committed.
 
-        Raises the errors of `txbox.outbox.errors`, all of them before anything is written.
+        `conn` is psycopg's, SQLAlchemy's (Session, scoped_session, Connection), Django's or psycopg2's. A Session is
+        flushed first. Raises the errors of `txbox.outbox.errors`, all of them before anything is written.
         """
-        cursor = cursor_in_transaction(conn)
+        execute = join(conn)
         row = Row.of(message, self._max_payload)
-        self._lock(cursor, (row,))
-        cursor.execute(self._statements["add"], astuple(row))
+        for statement, parameters in self._one(row):
+            execute(statement, parameters)
         return row.id
 
-    def add_many(self, conn: Connection[Any] | Cursor[Any], messages: Iterable[Message]) -> list[UUID]:
+    def add_many(self, conn: "Joinable", messages: Iterable[Message]) -> list[UUID]:
         """Write messages, in order, with one statement, and return their ids. Nothing is committed.
 
         All are written or none: a message that is refused is refused before anything is written.
         Raises the errors of `txbox.outbox.errors`.
         """
-        cursor = cursor_in_transaction(conn)
+        execute = join(conn)
         rows = [Row.of(message, self._max_payload) for message in messages]
-        if rows:
-            self._lock(cursor, rows)
-            columns = zip(*map(astuple, rows), strict=True)
-            cursor.execute(self._statements["add_many"], [list(column) for column in columns])
+        for statement, parameters in self._many(rows):
+            execute(statement, parameters)
         return [row.id for row in rows]
 
-    def _lock(self, cursor: Cursor[Any], rows: Sequence[Row]) -> None:
+    async def aadd(self, conn: "AsyncJoinable", message: Message) -> UUID:
+        """Do what `add` does, for async code.
+
+        `conn` is psycopg's (AsyncConnection), SQLAlchemy's (AsyncSession, AsyncConnection) or asyncpg's.
+        """
+        execute = join_async(conn)
+        row = Row.of(message, self._max_payload)
+        for statement, parameters in self._one(row):
+            await execute(statement, parameters)
+        return row.id
+
+    async def aadd_many(self, conn: "AsyncJoinable", messages: Iterable[Message]) -> list[UUID]:
+        """Do what `add_many` does, on a connection as `aadd` takes it."""
+        execute = join_async(conn)
+        rows = [Row.of(message, self._max_payload) for message in messages]
+        for statement, parameters in self._many(rows):
+            await execute(statement, parameters)
+        return [row.id for row in rows]
+
+    def _one(self, row: Row) -> Iterator[tuple[bytes, Sequence[object]]]:
+        """Yield the statements that write one message, and their parameters."""
+        yield from self._locks((row,))
+        yield self._statements["add"], astuple(row)
+
+    def _many(self, rows: Sequence[Row]) -> Iterator[tuple[bytes, Sequence[object]]]:
+        """Yield the statements that write messages, and their parameters."""
+        if rows:
+            yield from self._locks(rows)
+            yield self._statements["add_many"], [list(column) for column in zip(*map(astuple, rows), strict=True)]
+
+    def _locks(self, rows: Sequence[Row]) -> Iterator[tuple[bytes, Sequence[object]]]:
         keyed = [row for row in rows if row.aggregateid is not None] if self._lock_keys else []
         if keyed:
-            cursor.execute(self._statements["lock_keys"], [[_lock_of(row) for row in keyed]])
+            yield self._statements["lock_keys"], [[_lock_of(row) for row in keyed]]
 
 
 def _lock_of(row: Row) -> int:

@@ -184,7 +184,7 @@ class SharedSession(RelayError):
     def __init__(self) -> None:
         super().__init__(
             "a pooler in transaction mode stands between the relay and PostgreSQL: its lock, its settings and its "
-            "saves need one session. Connect directly, or through a pool with pool_mode = session"
+            "saves need one session. Mend: connect directly, or through a pool with pool_mode = session"
         )
 
 

@@ -50,6 +50,8 @@ class Flight:
         self.frontier = frontier
         #: rows to be written to outbox_held with the cursor
         self.hold = hold
+        #: rows that are told to their traces when they have arrived
+        self.traced: Sequence[Row] = ()
         #: for the metrics, and to know a message by: where each goes, and when it was written (milliseconds since 1970)
         self.topics = list(map(TOPIC, rows))
         self.created = list(map(CREATED, rows))

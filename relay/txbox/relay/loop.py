@@ -19,6 +19,7 @@ from txbox.relay.metrics import RelayMetrics
 from txbox.relay.pace import Pace
 from txbox.relay.publisher import Publisher
 from txbox.relay.retries import Retries
+from txbox.relay.traces import tell_sent
 
 __all__ = ["Loop"]
 
@@ -114,6 +115,7 @@ class Loop:
             if flight.topics:
                 self._well()
                 self._metrics.landed(flight, time.time())
+                tell_sent(flight.traced, flight.departed)
                 failpoint("relay.acked")
         failed = progress.failure is not None
         if self._arrived is not self._saved and (failed or finally_ or self._saves.due()):

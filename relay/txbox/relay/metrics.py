@@ -1,4 +1,4 @@
-"""What a relay counts. `docs/metrics.md` has the whole list; a test compares."""
+"""What a relay counts. `docs/metrics.md` is made of this: a metric's text is all that people are told of it."""
 
 import time
 from bisect import bisect_left
@@ -32,8 +32,10 @@ class RelayMetrics:
 
         self.published = counter("relay_published", "Messages that Kafka acked.", "topic")
         self.failures = counter("relay_failures", "Messages that Kafka did not take.", "topic", "code")
-        self.reconnects = counter("relay_reconnects", "Terms that ended with an error.", "server")
-        self.pruned = counter("relay_pruned", "Published rows that were deleted from the outbox.")
+        self.reconnects = counter(
+            "relay_reconnects", "Terms that ended with an error, by whose it was: postgres, kafka, none.", "server"
+        )
+        self.pruned = counter("relay_pruned", "Published rows deleted from the outbox, being older than the retention.")
         self.read_seconds = Histogram(
             "txbox_relay_read_seconds", "Time for one read of the outbox.", buckets=_READS, registry=registry
         )
@@ -42,23 +44,32 @@ class RelayMetrics:
         )
         self.in_flight = gauge("relay_in_flight_messages", "Messages produced whose batch is not acked.")
         self.gaps = gauge("relay_gaps", "Ranges of seqs below the tail that may still appear.")
-        self.leader = gauge("relay_leader", "1 if this relay leads, 0 if it stands by.")
+        self.leader = gauge(
+            "relay_leader", "1 if this relay leads, 0 if it stands by; over all replicas the sum should be 1."
+        )
         self.epoch = gauge("relay_epoch", "How many times the lead was taken.")
         self.source = gauge("relay_source_info", "1 for the source in use.", "source")
         self.last_success = gauge(
-            "relay_last_success_timestamp_seconds", "When Kafka last acked, or nothing was to be acked."
+            "relay_last_success_timestamp_seconds", "When Kafka last acked a message, or nothing was waiting; 0 before."
         )
         self.pending = gauge("outbox_pending_messages", "Seqs from the first row on that waits, rolled-back ones too.")
-        self.held = gauge("outbox_held_messages", "Rows that Kafka refused, and those behind them in their keys.")
-        self.schema_version = gauge("schema_version", "Version of the tables in the database.")
-        self.late = counter("relay_late_rows", "Rows in gaps that were void: a rule was broken.")
+        self.held = gauge(
+            "outbox_held_messages", "Rows that Kafka refused, and those behind them in their keys, put aside."
+        )
+        self.schema_version = gauge(
+            "schema_version", "Version of the tables in the database, as this process found it when it connected."
+        )
+        self.late = counter(
+            "relay_late_rows", "Rows that came after it was certain that they never would: a rule was broken."
+        )
         self.latency = _Latency()
         registry.register(self.latency)
         self._oldest_gap: _Since = _Since()
         self._oldest_pending: _Since = _Since()
-        gauge("relay_oldest_gap_age_seconds", "How long the oldest gap has been open; 0 for none.").set_function(
-            self._oldest_gap.age
-        )
+        gauge(
+            "relay_oldest_gap_age_seconds",
+            "How long the oldest gap has been open, 0 for none: an open writer delays its own rows.",
+        ).set_function(self._oldest_gap.age)
         gauge("outbox_oldest_pending_age_seconds", "Age of the oldest row above the cursor; 0 for none.").set_function(
             self._oldest_pending.age
         )
@@ -76,6 +87,13 @@ class RelayMetrics:
     def gap(self, oldest: int | None) -> None:
         """Note the first undecided seq; its age is counted from when it first was the first."""
         self._oldest_gap.note(oldest, time.time())
+
+    def stand_by(self) -> None:
+        """Forget what was true of the outbox when this relay led: the leader tells it now."""
+        for gauge in (self.in_flight, self.gaps, self.held):
+            gauge.set(0)
+        self.gap(None)
+        self.outlook(0, None)
 
     def outlook(self, pending: int, oldest: float | None) -> None:
         """Note how much waits in the outbox, and since when (Unix time)."""

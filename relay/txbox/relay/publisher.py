@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from txbox.daemon import Kafka, Meaning, meaning, producer_settings
 from txbox.daemon.librdkafka import LOGGER
+from txbox.daemon.trust import distrusts, explain_kafka
 from txbox.outbox.envelope import record_headers
 from txbox.relay.batch import TOPIC, Batch, Diverted, Plan, Reason, Room, Row
 from txbox.relay.config import RelayConfig
@@ -18,6 +19,7 @@ from txbox.relay.errors import AccessDenied, PublisherLost, RelayError, Undelive
 from txbox.relay.flights import Failure, Flight, Flights
 from txbox.relay.held import Key, divide, keys_of
 from txbox.relay.topics import Topics
+from txbox.relay.traces import traced
 
 __all__ = ["Progress", "Publisher"]
 
@@ -75,6 +77,8 @@ class Publisher:
         self._fatal: KafkaError | None = None
         #: the last that was heard of a connection
         self._trouble: KafkaError | None = None
+        #: why no broker and we trust each other
+        self._distrusted = ""
         #: whether no broker answered, the last that was heard
         self._away = False
         self._producer = self._make(_BATCH_SIZE)
@@ -87,7 +91,8 @@ class Publisher:
             self.serve(0)
             if self._trouble is None:
                 raise
-            raise KafkaException(self._trouble) from None  # "transport failure" is all that the answer says
+            # "transport failure" is all that the answer says
+            raise KafkaException(explain_kafka(self._trouble, self._settings)) from None
         self._is_there()
 
     def room(self) -> Room:
@@ -130,6 +135,7 @@ class Publisher:
         """Hand a batch, which was admitted, to librdkafka. Raises Undeliverable, AccessDenied, PublisherLost."""
         flight = self._flights.depart(batch.rows, batch.frontier, batch.hold)
         self._held |= keys_of(batch.hold)
+        flight.traced = traced(batch.rows)
         if batch.rows:
             self._suspect = (batch.rows[0], flight) if self._trying else None
         produce, delivered = self._producer.produce, flight.delivered
@@ -179,6 +185,8 @@ class Publisher:
             raise _lost(error.args[0]) from error
         if self._fatal is not None:
             raise _lost(self._fatal)
+        if self._distrusted:  # a new one reads certificates and passwords anew
+            raise PublisherLost(f"no broker answers{self._distrusted}")
         if self._away and not self._flights.messages:
             self._look_again()
 
@@ -278,6 +286,7 @@ class Publisher:
             in_flight=self._config.in_flight,
             in_flight_size=self._config.in_flight_size,
         )
+        self._settings = settings
         return Producer({**settings, "error_cb": self._on_error}, logger=LOGGER)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -286,8 +295,11 @@ class Publisher:
             self._fatal = error
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # librdkafka's own codes begin with _
             self._away = True
-            last = f" ({self._trouble.str()})" if self._trouble else ""
+            self._trouble = self._trouble or error
+            last = f" ({explain_kafka(self._trouble, self._settings)})"
             self._connected(False, f"no broker answers{last}; rows wait in the outbox")
+            if distrusts(self._trouble):
+                self._distrusted = last
         else:
             self._trouble = error
 
@@ -300,7 +312,7 @@ class Publisher:
         self._is_there()
 
     def _is_there(self) -> None:
-        self._away = False
+        self._away, self._trouble = False, None
         self._connected(True, "")
 
 

@@ -112,6 +112,7 @@ class Relay:
                 raise AnotherLeader(self._config.name)
             if not waited:
                 _log.info("standing by, another relay leads", extra={"relay": self._config.name})
+                self._metrics.stand_by()
                 self.health.set("database", True)
                 self.health.set("kafka", True, "a standby does not use it")
                 self.health.set("publishing", True, "another relay publishes")

@@ -32,10 +32,11 @@ class Topics:
     """Looks topics up when their first row comes. Asked again on each new term: limits may have been changed."""
 
     def __init__(self, kafka: Kafka, config: RelayConfig) -> None:
-        self._admin = AdminClient(admin_settings(kafka))
+        settings = admin_settings(kafka)
+        self._admin = AdminClient(settings)
         self._config = config
         #: how large a compressed batch is only Kafka can tell
-        self.compressed = any(kafka.client.get(name, "none") != "none" for name in _COMPRESSION)
+        self.compressed = any(settings.get(name, "none") != "none" for name in _COMPRESSION)
         #: bytes of the largest record batch, by topic
         self.limits: dict[str, int] = {}
         #: names that can be no topic's: a row of another writer may have any

@@ -5,12 +5,21 @@ SchemaError
 ├── EditedMigration    a migration that already ran was changed afterwards
 ├── SchemaMissing      the tables are not there, or not all of them
 ├── SchemaBusy         others use the tables; nothing was changed
-└── Unpartitionable    somebody made of the outbox what its partitions could not have
+├── Unpartitionable    somebody made of the outbox what its partitions could not have
+└── Unadoptable        a table's rows cannot all become messages
 """
 
 from collections.abc import Sequence
 
-__all__ = ["EditedMigration", "NewerDatabase", "SchemaBusy", "SchemaError", "SchemaMissing", "Unpartitionable"]
+__all__ = [
+    "EditedMigration",
+    "NewerDatabase",
+    "SchemaBusy",
+    "SchemaError",
+    "SchemaMissing",
+    "Unadoptable",
+    "Unpartitionable",
+]
 
 
 class SchemaError(Exception):
@@ -69,3 +78,11 @@ class Unpartitionable(SchemaError):
             f"the outbox of schema {schema!r} cannot be partitioned with {', '.join(obstacles)}: drop that first, and "
             "make it anew afterwards if it is still wanted. Nothing was changed"
         )
+
+
+class Unadoptable(SchemaError):
+    """A row of the table might not become a message: its writer would fail. Say more of it, or change it."""
+
+    def __init__(self, table: str, why: str) -> None:
+        self.table = table
+        super().__init__(f"{table} cannot be adopted: {why}. Nothing was changed")

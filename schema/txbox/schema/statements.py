@@ -17,11 +17,12 @@ _MARK = "-- name: "
 def render(text: str, schema: str) -> bytes:
     """Return the SQL `text` with `{schema}` replaced by the quoted name `schema`; literal braces stand doubled.
 
-    Raises ValueError for a name with a percent sign: psycopg would take it for the beginning of a parameter.
+    `{literal}` is the same name as a string. Raises ValueError for a name with a percent sign: psycopg would take it
+    for the beginning of a parameter.
     """
     if "%" in schema:
         raise ValueError(f"schema {schema!r}: a percent sign in its name cannot be used")
-    return sql.SQL(text).format(schema=sql.Identifier(schema)).as_bytes(None)
+    return sql.SQL(text).format(schema=sql.Identifier(schema), literal=sql.Literal(schema)).as_bytes(None)
 
 
 def compose(package: str, file: str, name: str, **parts: sql.Composable) -> sql.Composed:

@@ -162,3 +162,15 @@ def test_metrics_tell_what_waits(publish: Publish, database: Database, kafka: Ka
         publish(*(Message("T", topic=missing) for _ in range(4)))
         eventually(lambda: sample(relay, "outbox_pending_messages") == 5)
         assert sample(relay, "outbox_oldest_pending_age_seconds") > 0
+
+
+def test_who_led_before_tells_nothing_of_the_outbox_while_it_stands_by(
+    database: Database, kafka: Kafka, relay: Relay
+) -> None:
+    """Else its oldest row would age for ever, and somebody would be paged for rows that another has published."""
+    follower = Relay(database, kafka)
+    follower._metrics.outlook(5, 1.0)
+    with running(follower):
+        eventually(lambda: follower.health.report().ready)
+        assert relay.health.report().role == "leader"
+        assert sample(follower, "outbox_oldest_pending_age_seconds") == sample(follower, "outbox_pending_messages") == 0

@@ -1,6 +1,9 @@
 """What a process says of itself."""
 
+from prometheus_client import CollectorRegistry
+
 from txbox.daemon import Check, Health
+from txbox.daemon.health import checks
 
 
 def test_ready_is_earned_by_every_check() -> None:
@@ -33,3 +36,10 @@ def test_alive_as_long_as_the_loop_turns() -> None:
     assert not health.live()
     health.beat()
     assert health.live()
+
+
+def test_a_scrape_sees_which_checks_are_passed() -> None:
+    registry, health = CollectorRegistry(), Health("database", "kafka", role="consumer")
+    checks(health, registry)
+    health.set("database", True)
+    assert [registry.get_sample_value("txbox_check_ok", {"check": name}) for name in ("database", "kafka")] == [1, 0]

@@ -1,15 +1,18 @@
 """Payloads to bytes and back; headers to a row and on to a record."""
 
 import dataclasses
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field, RootModel, SecretStr, field_serializer
 
 from txbox.outbox import Message, PayloadNotSerializable
 from txbox.outbox.envelope import record_headers, stored_headers
@@ -27,6 +30,42 @@ class Money:
 
 class Colour(Enum):
     RED = "red"
+
+
+class Line(BaseModel):
+    """A pydantic model with a will of its own."""
+
+    price: Decimal
+    colour: Colour = Colour.RED
+    note: str | None = Field(default=None, serialization_alias="remark")
+    secret: str = Field(default="", exclude=True)
+
+    @field_serializer("colour")
+    def _in_capitals(self, colour: Colour) -> str:
+        return colour.value.upper()
+
+
+class Ratio(BaseModel):
+    ratio: float
+    note: str | None = None
+
+
+class TextRatio(Ratio):
+    model_config = ConfigDict(ser_json_inf_nan="strings")
+
+
+class ConstantRatio(Ratio):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+
+class Cleaned(Ratio):
+    @field_serializer("ratio")
+    def _none_for_nan(self, ratio: float) -> float | None:
+        return None if math.isnan(ratio) else ratio
+
+
+class Secret(BaseModel):
+    value: SecretStr = "not one"  # type: ignore[assignment]
 
 
 def travel(payload: Any, headers: dict[str, str | bytes] | None = None) -> tuple[bytes | None, object]:
@@ -58,6 +97,15 @@ KINDS: list[tuple[Any, bytes | None, Any]] = [
     (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"', str(UUID(int=1))),
     (datetime(2024, 1, 2, tzinfo=UTC), b'"2024-01-02T00:00:00+00:00"', "2024-01-02T00:00:00+00:00"),
     (Colour.RED, b'"red"', "red"),
+    (Line(price=Decimal("1.10")), b'{"price":"1.10","colour":"RED","note":null}', ANY),
+    (
+        {"lines": [Line(price=Decimal(1), note="ü")]},
+        '{"lines":[{"price":"1","colour":"RED","note":"ü"}]}'.encode(),
+        ANY,
+    ),
+    (RootModel[list[int]]([1, 2]), b"[1,2]", [1, 2]),
+    (TextRatio(ratio=math.nan), b'{"ratio":"NaN","note":null}', {"ratio": "NaN", "note": None}),
+    (Cleaned(ratio=math.nan, note="Infinity"), b'{"ratio":null,"note":"Infinity"}', ANY),
     ({"nul": "a\0b"}, b'{"nul":"a\\u0000b"}', {"nul": "a\0b"}),
     ({"n": None, "f": 1e308}, b'{"n":null,"f":1e+308}', {"n": None, "f": 1e308}),
 ]
@@ -107,6 +155,19 @@ def test_any_json_comes_back_as_it_was(payload: object) -> None:
 def test_nan_is_found_however_deep(payload: object) -> None:
     with pytest.raises(PayloadNotSerializable, match="NaN"):
         encode("T", payload, JSON)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("model", [Ratio, ConstantRatio])
+def test_nan_is_found_in_a_model(model: type[Ratio], number: float) -> None:
+    for payload in (model(ratio=number), {"a": [model(ratio=number)]}, Money(model(ratio=number), "")):  # type: ignore[arg-type]
+        with pytest.raises(PayloadNotSerializable, match="NaN"):
+            encode("T", payload, JSON)
+
+
+def test_a_model_that_cannot_be_written_says_why() -> None:
+    with pytest.raises(PayloadNotSerializable, match="get_secret_value"):
+        encode("T", [Secret()], JSON)
 
 
 @given(st.binary())

@@ -58,6 +58,15 @@ def test_pending_rows_age_from_when_the_oldest_was_written(registry: CollectorRe
     assert value(registry, PENDING_AGE) == 0
 
 
+def test_standby_forgets_what_it_knew_as_the_leader(registry: CollectorRegistry, metrics: RelayMetrics):
+    metrics.outlook(3, time.time() - 100)
+    metrics.gap(7)
+    metrics.held.set(2)
+    metrics.stand_by()
+    names = ("txbox_outbox_pending_messages", PENDING_AGE, GAP_AGE, "txbox_outbox_held_messages")
+    assert [value(registry, name) for name in names] == [0, 0, 0, 0]
+
+
 def test_batch_that_landed_is_counted_by_topic_with_its_latencies(registry: CollectorRegistry, metrics: RelayMetrics):
     rows = [row(1, topic="a", created=9_000), row(2, topic="a", created=9_985), row(3, topic="b", created=10_500)]
     metrics.landed(Flights(Room(10, 1000)).depart(rows, frontier_at(3)), now=10.0)

@@ -1,0 +1,46 @@
+"""Mutants of adopted tables."""
+
+from tests.mutants.table import Mutant
+
+_SQL = "schema/txbox/schema/adoption.sql"
+_CODE = "schema/txbox/schema/adoption.py"
+_TESTS = "tests/integration/schema/test_adopt.py"
+
+ADOPTION = (
+    Mutant(
+        "a row that ON CONFLICT passes over is a message",
+        _SQL,
+        "txbox_adopt AFTER INSERT",
+        "txbox_adopt BEFORE INSERT",
+        f"{_TESTS} -k wherever_it_goes",
+    ),
+    Mutant("writers need rights on the outbox", _SQL, " SECURITY DEFINER", "", f"{_TESTS} -k need_no_right"),
+    Mutant(
+        "anybody may hang the function on a table of theirs",
+        _SQL,
+        "REVOKE ALL ON FUNCTION {function}() FROM PUBLIC;",
+        "SELECT;",
+        f"{_TESTS} -k need_no_right",
+    ),
+    Mutant(
+        "text goes through bytea's own way of writing",
+        _CODE,
+        "convert_to({}::text, 'UTF8')",
+        "({}::text)::bytea",
+        f"{_TESTS} -k debezium_would_send",
+    ),
+    Mutant(
+        "a time without a zone is the session's",
+        _CODE,
+        "{} AT TIME ZONE 'UTC'",
+        "{}::timestamptz",
+        f"{_TESTS} -k time_trace",
+    ),
+    Mutant(
+        "a nullable type is taken",
+        _CODE,
+        "if not column.required:",
+        "if False:",
+        f"{_TESTS} -k fail_a_writer",
+    ),
+)
