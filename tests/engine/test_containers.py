@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from tests.engine.stack import ROOT, NoEngine, Stack, docker
 from tests.integration.running import process
+from tests.waiting import eventually
 from txbox.cli.main import txbox
 from txbox.sandbox import Containers
 
@@ -63,7 +64,7 @@ def test_only_this_machine_can_reach_them() -> None:
 
 def test_what_a_killed_process_leaves_is_cleared_away_by_the_next() -> None:
     with process("tests.engine.left_behind") as killed:
-        killed.said("up as")
+        eventually(lambda: "up as" in killed.log, within=120)
         name = killed.log.split("up as ")[1].split()[0]
     assert len(_labelled(name).split()) == 2
     with Containers():
