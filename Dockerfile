@@ -14,10 +14,13 @@ RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
  && uv venv --quiet --python "$(command -v python)" /opt/txbox \
  && uv pip install --quiet --python /opt/txbox --only-binary :all: --constraint requirements.txt /wheels/*.whl \
  && rm /opt/txbox/.lock # uv's, and everybody may write it
-# The bill of materials: what is in there, with versions and licences, for whoever looks for holes.
+
+# The bill of materials: what is in there, with versions and licences, for whoever looks for holes. In a stage of its own:
+# what makes it is locked by nothing, and leaves nothing behind but the bill.
+FROM build AS bill
 RUN --mount=type=secret,id=uv,target=/etc/uv/uv.toml \
     uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --output-reproducible --output-format JSON \
-    --output-file /opt/txbox/sbom.cdx.json /opt/txbox/bin/python
+    --output-file /sbom.cdx.json /opt/txbox/bin/python
 
 FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="txbox" \
@@ -26,6 +29,7 @@ LABEL org.opencontainers.image.title="txbox" \
 # Nothing is installed from here on, so what installs things goes too.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/site-packages/*
 COPY --from=build /opt/txbox /opt/txbox
+COPY --from=bill /sbom.cdx.json /opt/txbox/
 # A container has its ports to itself: relay and consumers all listen on 9464, for whoever can reach the container.
 ENV PATH=/opt/txbox/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

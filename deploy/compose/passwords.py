@@ -7,6 +7,7 @@ from pathlib import Path
 FOLDER = Path("/run/passwords")
 #: who may read what: the postgres image's user, and ours
 POSTGRES, TXBOX = 999, 10001
+USERS = ("postgres", "shop", "shop_orders", "shop_relay", "shop_billing")
 
 
 def write(name: str, text: str, reader: int) -> None:
@@ -22,7 +23,7 @@ def write(name: str, text: str, reader: int) -> None:
 
 
 if not (FOLDER / "pgpass").exists():
-    passwords = {role: secrets.token_urlsafe(24) for role in ("postgres", "shop")}
-    for role, password in passwords.items():
-        write(role, password, POSTGRES)
-    write("pgpass", "".join(f"*:*:*:{role}:{password}\n" for role, password in passwords.items()), TXBOX)
+    passwords = {user: secrets.token_urlsafe(24) for user in USERS}
+    for user, password in passwords.items():
+        write(user, password, POSTGRES)
+    write("pgpass", "".join(f"*:*:*:{user}:{password}\n" for user, password in passwords.items()), TXBOX)

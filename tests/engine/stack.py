@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.waiting import eventually
+from txbox.sandbox.servers import free_ports
 
-__all__ = ["Container", "NoEngine", "Stack", "docker"]
+__all__ = ["PORTS", "ROOT", "Container", "NoEngine", "Stack", "docker"]
 
 ROOT: Final = Path(__file__).parent.parent.parent
 _PROJECT: Final = "txbox-engine"
+#: others than those of a stack that somebody has up
+PORTS: Final = dict(zip(("POSTGRES", "KAFKA", "PROMETHEUS"), map(str, free_ports(3)), strict=True))
 #: Grafana is left out: all that is ours in it are files, which are tested without it
 _SERVICES: Final = ("relay", "orders", "billing", "prometheus")
 
@@ -24,7 +27,8 @@ class NoEngine(Exception):
 
 def docker(*arguments: str, within: float = 120.0, ok: tuple[int, ...] = (0,)) -> str:
     """Run docker and return what it prints; it must end with one of the codes `ok`."""
-    done = subprocess.run(["docker", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=within)
+    env = {**os.environ, **{f"SHOP_{name}_PORT": port for name, port in PORTS.items()}}
+    done = subprocess.run(["docker", *arguments], cwd=ROOT, env=env, capture_output=True, text=True, timeout=within)
     assert done.returncode in ok, f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

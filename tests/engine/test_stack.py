@@ -6,10 +6,12 @@ from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from tests.engine.stack import Stack, docker
+import pytest
+
+from tests.engine.stack import PORTS, Stack, docker
 from tests.waiting import eventually
 
-PROMETHEUS = "http://127.0.0.1:19090"
+PROMETHEUS = f"http://127.0.0.1:{PORTS['PROMETHEUS']}"
 
 
 def ask(query: str) -> list[Any]:
@@ -19,21 +21,21 @@ def ask(query: str) -> list[Any]:
 
 
 def test_everything_is_watched_and_one_relay_leads(stack: Stack) -> None:
-    eventually(lambda: len(ask("up{job='txbox'} == 1")) == 3, within=60, every=0.5)
+    eventually(lambda: len(ask("up{job=~'txbox-.*'} == 1")) == 3, within=60, every=0.5)
     eventually(lambda: len(ask("txbox_relay_leader == 1")) == 1, within=60, every=0.5)
 
 
 def test_no_port_is_open_to_others(stack: Stack) -> None:
     containers = [json.loads(line) for line in stack.compose("ps", "--format", "json").splitlines()]
     published = [port for one in containers for port in one["Publishers"] or () if port["PublishedPort"]]
-    assert {port["PublishedPort"] for port in published} == {15432, 19092, 19090}
+    assert {str(port["PublishedPort"]) for port in published} == set(PORTS.values())
     assert {port["URL"] for port in published} == {"127.0.0.1"}
 
 
 def test_no_password_is_to_be_seen(stack: Stack) -> None:
     pgpass = stack.compose("exec", "-T", "billing", "cat", "/run/passwords/pgpass")
     passwords = [line.rpartition(":")[2] for line in pgpass.split()]
-    assert len(set(passwords)) == 2
+    assert len(set(passwords)) == 5
     assert all(len(password) > 20 for password in passwords)
     services = ("passwords", "postgres", "migrate-orders", "migrate-billing", "furnish", "relay", "orders", "billing")
     seen = stack.compose("config") + stack.compose("logs")
@@ -41,6 +43,27 @@ def test_no_password_is_to_be_seen(stack: Stack) -> None:
         seen += json.dumps(container.facts)
         seen += docker("top", container.name, "-eo", "pid,args") if container.pid else ""
     assert [password for password in passwords if password in seen] == []
+
+
+@pytest.mark.parametrize(
+    ("service", "statement"),
+    [
+        ("relay", "SELECT FROM orders"),
+        ("relay", "INSERT INTO txbox.outbox (type, topic) VALUES ('a', 'b')"),
+        ("orders", "SELECT payload FROM txbox.outbox"),
+        ("billing", "DELETE FROM charges"),
+    ],
+)
+def test_a_service_may_do_what_is_its_own(stack: Stack, service: str, statement: str) -> None:
+    code = f"""
+import os, psycopg
+url = os.environ.get("TXBOX_DATABASE__URL") or os.environ["SHOP_ORDERS_URL"]
+try:
+    psycopg.connect(url).execute({statement!r})
+except psycopg.errors.InsufficientPrivilege:
+    print("refused")
+"""
+    assert stack.compose("exec", "-T", service, "python", "-c", code).strip() == "refused"
 
 
 def test_the_database_asks_for_a_password(stack: Stack) -> None:

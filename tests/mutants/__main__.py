@@ -12,6 +12,7 @@ from tests.mutants.adoption import ADOPTION
 from tests.mutants.consumer import CONSUMER
 from tests.mutants.context import CONTEXT
 from tests.mutants.cursor import CURSOR
+from tests.mutants.deployed import DEPLOYED
 from tests.mutants.doors import DOORS
 from tests.mutants.handled import HANDLED
 from tests.mutants.members import MEMBERS
@@ -29,6 +30,7 @@ ALL = (
     *CONSUMER,
     *CONTEXT,
     *CURSOR,
+    *DEPLOYED,
     *DOORS,
     *HANDLED,
     *MEMBERS,

@@ -42,23 +42,24 @@ def open_shop(server_url: str, bootstrap_servers: str) -> Shop:
         billing_url=_database(server_url, "shop_billing"),
         bootstrap_servers=bootstrap_servers,
     )
-    for url in (shop.orders_url, shop.billing_url):
+    for url, users in ((shop.orders_url, "orders_users"), (shop.billing_url, "billing_users")):
         with psycopg.connect(url, autocommit=True) as conn:
             migrate(conn)
             conn.execute(roles().encode())
-    furnish(shop, expired_card=EXPIRED_CARD)
-    for url, users in ((shop.orders_url, "orders_users"), (shop.billing_url, "billing_users")):
-        with psycopg.connect(url) as conn:
             conn.execute(_STATEMENTS[users])
+    furnish(shop, expired_card=EXPIRED_CARD)
     return shop
 
 
 def furnish(shop: Shop, *, expired_card: int | None) -> None:
-    """Make the shop's own tables in its databases, which have txbox's; where they are, nothing is done."""
+    """Make the shop's own tables, where they are not, in databases that have txbox's and the shop's users."""
     parameters = {"customers": CUSTOMERS, "expired_card": expired_card}
-    for url, names in ((shop.orders_url, ["orders"]), (shop.billing_url, ["billing", "provider", "held"])):
+    for url, names in (
+        (shop.orders_url, ["orders", "orders_grants"]),
+        (shop.billing_url, ["billing", "provider", "held", "billing_grants"]),
+    ):
         with psycopg.connect(url) as conn:
-            if _has(conn, names[-1]):
+            if _has(conn, names[-2]):
                 continue
             for name in names:
                 psycopg.ClientCursor(conn).execute(_STATEMENTS[name], parameters)

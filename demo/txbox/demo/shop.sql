@@ -64,16 +64,20 @@ END $$;
 CREATE TRIGGER note_held AFTER INSERT OR UPDATE ON txbox.held_messages FOR EACH ROW EXECUTE FUNCTION note_held();
 
 -- name: orders_users
--- The orders service writes messages and reads none; the relay sees no order.
 CREATE ROLE shop_orders LOGIN IN ROLE txbox_writer;
-GRANT SELECT, UPDATE ON customers TO shop_orders;
-GRANT INSERT ON orders TO shop_orders;
 CREATE ROLE shop_relay LOGIN IN ROLE txbox_relay;
 
+-- name: orders_grants
+-- The orders service writes messages and reads none; the relay sees no order.
+GRANT SELECT, UPDATE ON customers TO shop_orders;
+GRANT SELECT, INSERT ON orders TO shop_orders;
+
 -- name: billing_users
--- Who is called at night mends held messages, and charges nobody.
 CREATE ROLE shop_billing LOGIN IN ROLE txbox_consumer;
+CREATE ROLE shop_on_call LOGIN IN ROLE txbox_consumer;
+
+-- name: billing_grants
+-- Who is called at night mends held messages, and charges nobody.
 GRANT SELECT ON provider TO shop_billing;
 GRANT INSERT ON charges TO shop_billing;
 GRANT SELECT, UPDATE ON accounts TO shop_billing;
-CREATE ROLE shop_on_call LOGIN IN ROLE txbox_consumer;
