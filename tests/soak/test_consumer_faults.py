@@ -25,8 +25,7 @@ def group(database: Database, kafka: Kafka, topics: Topics) -> Group:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_many_kills(group: Group, protocol: str) -> None:
     group.client = PROTOCOLS[protocol]
-    # Each kills twice: 500 in all. By KIP-848 a static member comes back when its session is over: 45 s, by the brokers'
-    # default.
+    # Each kills twice: 500 in all. By KIP-848 a static member comes back when its session is over: 45 s, by default.
     kill_again_and_again(group, times=5 if protocol == "consumer" else 125, seed=7)
 
 
