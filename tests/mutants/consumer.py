@@ -128,4 +128,11 @@ CONSUMER = (
         "return 0.0",
         "tests/unit/cli/test_held.py",
     ),
+    Mutant(
+        "a handler that does not end keeps its process for ever",
+        "cli/txbox/cli/consume.py",
+        ", interrupt_after=config.drain_timeout",
+        "",
+        "tests/integration/consumer/test_processes.py -k interrupted",
+    ),
 )

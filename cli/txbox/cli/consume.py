@@ -19,12 +19,12 @@ from txbox.daemon import Stop
 def consume(values: Values, once: bool, app: str) -> None:
     """Run the consumer APP of MODULE until stopped. SIGTERM ends it after the batch under way.
 
-    Any number may run: Kafka shares the partitions out.
+    A second one, or --drain-timeout, interrupts its handler: the batch is rolled back and comes again. Any number may
+    run: Kafka shares the partitions out.
     """
-    consumer = load(app)
-    stop = Stop()
-    runner = Runner(consumer, values.database(), values.kafka(), values.consumer(), stop=stop)
-    run_daemon(values, stop, runner, once=once)
+    consumer, config, stop = load(app), values.consumer(), Stop()
+    runner = Runner(consumer, values.database(), values.kafka(), config, stop=stop)
+    run_daemon(values, stop, runner, once=once, interrupt_after=config.drain_timeout)
 
 
 def load(app: str) -> Consumer:

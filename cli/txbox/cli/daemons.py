@@ -25,8 +25,11 @@ class Daemon(Protocol):
     def run(self, *, once: bool = False) -> None: ...
 
 
-def run_daemon(values: Values, stop: Stop, daemon: Daemon, *, once: bool) -> None:
-    """Run until a signal, with log, metrics and health, and tell systemd; `once` opens no port."""
+def run_daemon(values: Values, stop: Stop, daemon: Daemon, *, once: bool, interrupt_after: float | None = None) -> None:
+    """Run until a signal, with log, metrics and health, and tell systemd; `once` opens no port.
+
+    What is still under way so many seconds after a signal is interrupted (KeyboardInterrupt).
+    """
     state = click.get_current_context().find_object(State) or State()
     level = values.by_key["log.level"]
     if state.verbosity:
@@ -35,7 +38,8 @@ def run_daemon(values: Values, stop: Stop, daemon: Daemon, *, once: bool) -> Non
     build_info(daemon.registry)
     checks(daemon.health, daemon.registry)
     http = Http(port=None) if once else values.http()
-    with stop.on_signals(), serving(http, daemon.health, daemon.registry) as port:
+    interrupted = stop.on_signals(interrupt_after=interrupt_after)
+    with interrupted, serving(http, daemon.health, daemon.registry) as port:
         if port:
             say(f"metrics and health on http://{http.host}:{port}")
         with notifying(daemon.health, stop):

@@ -1,6 +1,7 @@
 """Settings as click options, and what commands make of them."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,9 +40,9 @@ class State:
 class _Option(click.Option):
     """An option that also looks into `<VARIABLE>_FILE` and into the file."""
 
-    def __init__(self, setting: Setting, default: Any) -> None:
+    def __init__(self, setting: Setting, flag: str, default: Any) -> None:
         super().__init__(
-            [setting.flag, setting.name],
+            [flag, setting.name],
             type=setting.type,
             default=default,
             show_default=default is not None,
@@ -80,6 +81,7 @@ def settings(*sections: str, **defaults: Any) -> Callable[[F], F]:
     `defaults` are other defaults for single settings, by their names.
     """
     chosen = [s for s in SETTINGS.values() if s.key in sections or s.key.partition(".")[0] in sections]
+    common = Counter(setting.flag for setting in chosen)
 
     def decorate(command: F) -> F:
         def collecting(*args: Any, **kwargs: Any) -> Any:
@@ -89,7 +91,9 @@ def settings(*sections: str, **defaults: Any) -> Callable[[F], F]:
         collecting.__name__, collecting.__doc__ = command.__name__, command.__doc__
         collecting.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
         for setting in reversed(chosen):
-            option = _Option(setting, defaults.get(setting.name, setting.default))
+            # of a relay's and a consumer's in one command, each says whose it is
+            flag = setting.flag if common[setting.flag] == 1 else setting.flag_of_section
+            option = _Option(setting, flag, defaults.get(setting.name, setting.default))
             collecting.__click_params__.append(option)  # type: ignore[attr-defined]
         return collecting  # type: ignore[return-value]
 

@@ -111,6 +111,11 @@ class Setting:
         return self.key.replace(".", "__")
 
     @property
+    def flag_of_section(self) -> str:
+        """The flag where another section has the same one."""
+        return f"--{self.key.partition('.')[0]}-{self.flag.removeprefix('--')}"
+
+    @property
     def envvars(self) -> list[str]:
         """Environment variables, the first that is set counts."""
         return [f"TXBOX_{self.name.upper()}", *self.env]
@@ -290,6 +295,13 @@ _TABLE: Final = (
         flag="--dead-letter-topic",
         default=None,
         help="Where copies of dead messages go, e.g. {topic}.{consumer}.dlt; none by default.",
+    ),
+    Setting(
+        key="consumer.drain_timeout",
+        flag="--drain-timeout",
+        default=_seconds.show(_consumer.drain_timeout),
+        help="How long to wait for the batch under way when asked to stop.",
+        type=_seconds,
     ),
     Setting(
         key="consumer.session_timeout",

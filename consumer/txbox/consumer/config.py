@@ -25,6 +25,8 @@ class ConsumerConfig:
     max_held: int = 1_000_000
     #: where copies of dead messages go, through the outbox of the consumer's own database: {topic}.{consumer}.dlt
     dead_letter_topic: str | None = None
+    #: how long the batch under way may take once a stop was asked for; then `txbox consume` interrupts its handler
+    drain_timeout: float = 30.0
     #: how long Kafka waits for a sign of life before it gives the partitions to others
     session_timeout: float = 10.0
     #: a name that stays over restarts, so that a restart needs no rebalance

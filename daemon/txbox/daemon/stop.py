@@ -45,18 +45,34 @@ class Stop:
         return self.requested
 
     @contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Request a stop at SIGTERM and SIGINT for as long as the block lasts. Main thread only."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    def on_signals(self, *, interrupt_after: float | None = None) -> Iterator[None]:
+        """Request a stop at SIGTERM and SIGINT for as long as the block lasts. Main thread only.
+
+        With `interrupt_after`, what runs in the block is interrupted by the second signal, and so many seconds after
+        the first one: KeyboardInterrupt is raised in it, wherever it is.
+        """
+
+        def ask(_number: int, _frame: FrameType | None) -> None:
+            self.request()
+            if interrupt_after is None:
+                return
+            if self.now or not interrupt_after:
+                raise KeyboardInterrupt
+            signal.setitimer(signal.ITIMER_REAL, interrupt_after)
+
+        handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGALRM: _interrupt}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-    def _handle(self, _number: int, _frame: FrameType | None) -> None:
-        self.request()
 
     def __del__(self) -> None:
         os.close(self._read)
         os.close(self._write)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,5 +1,7 @@
 """Consumers in processes of their own: killed, stopped, and sharing partitions."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.consumer import apps
@@ -71,3 +73,45 @@ def test_one_effect_each_while_members_come_and_go(
 
 def _has_partitions(member: Process) -> bool:
     return any('"partitions assigned"' in line and "[]" not in line for line in member.log.splitlines())
+
+
+@pytest.mark.parametrize("drain_timeout", ["500ms", "60s"])
+def test_a_handler_that_does_not_end_is_interrupted_and_its_message_comes_again(
+    database: Database,
+    kafka: Kafka,
+    effects: Effects,
+    topics: Topics,
+    topic: str,
+    monkeypatch: pytest.MonkeyPatch,
+    drain_timeout: str,
+) -> None:
+    topics.put(topic, Raw.message(), Raw.message())
+    environment = {
+        "DATABASE_URL": database.url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "STUCK_TOPIC": topic,
+        "STUCK": "yes",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    command = ("txbox.cli", "consume", "tests.integration.consumer.stuck:consumer", "--http-port", "0")
+    with process(*command, "--drain-timeout", drain_timeout) as consumer:
+        consumer.said("at it")
+        consumer.popen.terminate()
+        if drain_timeout == "60s":
+            eventually(lambda: _is_pending_no_more(consumer))
+            consumer.popen.terminate()
+        assert consumer.ended() == 130
+        assert consumer.log.count("at it") == 1
+    assert effects.count() == 0
+    monkeypatch.setenv("STUCK", "no")
+    with process(*command, "--once") as again:
+        assert again.ended() == 0
+    assert effects.ids() == topics.ids(topic)
+
+
+def _is_pending_no_more(process: Process) -> bool:
+    """Whether a process has got the signal that it was sent: two that wait are one."""
+    status = Path(f"/proc/{process.popen.pid}/status").read_text()
+    pending = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd", "ShdPnd"))]
+    return not any(pending)

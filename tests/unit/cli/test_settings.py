@@ -182,11 +182,21 @@ def test_a_mistake_is_told_in_a_line_with_the_right_exit_code(run, args: tuple[s
 
 
 def test_every_option_tells_its_environment_variable(run):
-    for command in (("relay", "run"), ("consume",)):
+    for command, others in ((("relay", "run"), "consumer."), (("consume",), "relay.")):
         text = run(*command, "--help").output
-        options = {s.flag.partition("/")[0]: s for s in SETTINGS.values() if s.flag.partition("/")[0] + " " in text}
+        theirs = [s for s in SETTINGS.values() if not s.key.startswith(others)]
+        options = [s for s in theirs if s.flag.partition("/")[0] + " " in text]
         assert len(options) > 12
-        assert all(setting.envvars[0] in text.replace("\n", "").replace(" ", "") for setting in options.values())
+        assert all(setting.envvars[0] in text.replace("\n", "").replace(" ", "") for setting in options)
+
+
+def test_where_relay_and_consumer_have_the_same_option_each_says_whose_it_is(run):
+    text = run("config", "show", "--help").output
+    assert "--relay-drain-timeout" in text
+    assert "--consumer-drain-timeout" in text
+    done = run("config", "show", "--relay-drain-timeout", "7s", "--consumer-drain-timeout", "9s", "-o", "json")
+    found = {row["key"]: row["value"] for row in json.loads(done.stdout)}
+    assert (found["relay.drain_timeout"], found["consumer.drain_timeout"]) == ("7s", "9s")
 
 
 @pytest.mark.parametrize("name", ["sandbox", "demo"])
