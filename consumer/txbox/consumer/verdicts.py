@@ -43,8 +43,9 @@ def of_driver(error: Exception) -> psycopg.Error | None:
 def judge(error: Exception, *, handling: bool, disconnected: bool) -> Verdict:
     """Return what an error means that came up while a handler ran (`handling`), or else between our own statements.
 
-    A connection that a handler loses without a word from the server, or by being silent for longer than it may, counts
-    for its message: else one that kills its session would do so for ever.
+    A session that a handler loses by being silent for longer than it may counts for its message. One that is lost
+    without a word does not: the word of a server that restarts may be lost on the way. (Who always loses it is found by
+    `Troubles`.)
     """
     if isinstance(error, TransactionLeft):
         return Verdict.LEFT
@@ -52,6 +53,7 @@ def judge(error: Exception, *, handling: bool, disconnected: bool) -> Verdict:
     state = (cause.sqlstate if cause else None) or ""
     if state in _IN_THE_WAY or (state == _CANCELED and not handling):
         return Verdict.AGAIN
-    if state.startswith(_AWAY) or (disconnected and not handling):
+    without_a_word = not state and isinstance(cause, psycopg.OperationalError)
+    if state.startswith(_AWAY) or (disconnected and (without_a_word or not handling)):
         return Verdict.OUTAGE
     return Verdict.MESSAGE

@@ -219,17 +219,23 @@ def test_what_a_handler_did_to_the_transaction_is_its_own_messages_failure(
 
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize(
-    "what", [leave_a_stream, leave_a_block, leave_a_block_and_raise, lose_the_session_without_a_word]
+    ("what", "verdict"),
+    [
+        (leave_a_stream, Verdict.MESSAGE),
+        (leave_a_block, Verdict.MESSAGE),
+        (leave_a_block_and_raise, Verdict.MESSAGE),
+        (lose_the_session_without_a_word, Verdict.OUTAGE),  # a server that restarts looks the same
+    ],
 )
-def test_what_leaves_the_connection_beyond_use_is_its_own_messages_failure(
-    consumer: Consumer, settle_batch: Settle, what: Callable[..., None], apart: bool
+def test_what_leaves_the_connection_beyond_use_stops_the_batch_at_its_own_message(
+    consumer: Consumer, settle_batch: Settle, what: Callable[..., None], verdict: Verdict, apart: bool
 ) -> None:
     """Were it used again, all that follows would be in a transaction that nobody commits."""
     consumer.handler("What")(what)
     outcome = settle_batch(record(), record("What", offset=77), record(), apart=apart)
     assert isinstance(outcome, Stopped)
     assert outcome.at is not None
-    assert (outcome.verdict, outcome.at.offset, outcome.disconnected) == (Verdict.MESSAGE, 77, True)
+    assert (outcome.verdict, outcome.at.offset, outcome.disconnected) == (verdict, 77, True)
 
 
 def test_a_cursor_that_was_left_open_is_in_nobodys_way(

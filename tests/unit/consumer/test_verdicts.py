@@ -35,7 +35,8 @@ from txbox.consumer.verdicts import Verdict, judge
         (errors.TooManyConnections(), False, False, Verdict.OUTAGE),
         (errors.ConnectionFailure(), True, True, Verdict.OUTAGE),
         (psycopg.OperationalError(), False, True, Verdict.OUTAGE),
-        (psycopg.OperationalError(), True, True, Verdict.MESSAGE),
+        (psycopg.OperationalError(), True, True, Verdict.OUTAGE),
+        (psycopg.InterfaceError(), True, True, Verdict.MESSAGE),  # the handler closed it
         (errors.IdleInTransactionSessionTimeout(), True, True, Verdict.MESSAGE),
         (TransactionLeft(["a"]), True, False, Verdict.LEFT),
     ],
