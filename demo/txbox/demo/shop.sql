@@ -48,7 +48,7 @@ CREATE TABLE held (
     order_id uuid,
     was_dead boolean NOT NULL
 );
-CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION note_held() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     INSERT INTO held (message_id, order_id, was_dead)
     VALUES (
