@@ -112,8 +112,8 @@ HANDLED = (
     Mutant(
         "a message that failed runs again at once",
         _BATCH,
-        "        return replace(part, blamed={**part.blamed, culprit: error}, apart=True",
-        "        return replace(part, apart=True",
+        "        part = replace(run.part(steps), blamed=blamed, apart=True",
+        "        part = replace(run.part(steps), apart=True",
         f"{_FAILING} {_PARTS}",
     ),
     Mutant(
@@ -122,6 +122,20 @@ HANDLED = (
         "steps, blamed=troubles.blamed, apart",
         "steps, apart",
         f"{_RETRIED} -k last_attempt",
+    ),
+    Mutant(
+        "that those which follow are to run apart is forgotten",
+        _RETRIES,
+        "                self._careful.add(place)",
+        "                self._careful.discard(place)",
+        f"{_RACES} -k little_time",
+    ),
+    Mutant(
+        "a transaction that was left open is taken for the consumer's",
+        "consumer/txbox/consumer/handling.py",
+        "        self._require_idle()\n        committed = False\n",
+        "        committed = False\n",
+        f"{_PARTS} -k left_open",
     ),
     Mutant(
         "deferred constraints of those before are silent when messages begin to run apart",
@@ -133,8 +147,8 @@ HANDLED = (
     Mutant(
         "what ran in a part that is undone counts",
         _BATCH,
-        "                part = self._again(error, run.part(some))\n",
-        "                part = self._again(error, part)\n",
+        "        part = replace(run.part(steps), blamed",
+        "        part = replace(part, blamed",
         _PARTS,
     ),
     Mutant(

@@ -30,8 +30,8 @@ PAGES = (
     Mutant(
         "only the first held message of a person is skipped",
         "docs/personal-data.md",
-        "| xargs -r",
-        "| head -n 1 | xargs -r",
+        " WHERE aggregateid = 'customer-7';\n```\n\nWhat consumers hold",
+        " WHERE aggregateid = 'customer-7' AND reason = 'refused';\n```\n\nWhat consumers hold",
         f"{_PLAYED} -k personal",
     ),
     Mutant(

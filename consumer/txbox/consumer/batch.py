@@ -1,6 +1,5 @@
 """One batch in one transaction: ids, effects, what is put aside, COMMIT."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -159,25 +158,34 @@ class Batches:
 
     def _go(self, steps: Sequence[Step], run: _Pass) -> None:
         """Go through the batch in its order, part by part, for as long as there is time. Uses up `run.new`."""
+        apart = run.apart
         for start in range(0, len(steps), _PART):
+            if run.outcome.taken and self._clock() > run.until:
+                return
             some = steps[start : start + _PART]
             if len(steps) > 1:
                 self._handlers.mark()
-            part = run.part(some)
-            try:
-                self._walk(some, part)
-            except Exception as error:  # a handler may raise anything
-                part = self._again(error, run.part(some))
-                self._walk(some, part)
+            part = self._part(some, run)
             run.add(some, part)
             if part.outcome.taken < len(some):
                 return
-            run.apart |= len(part.failed) > 1  # where many fail, to find each anew costs more
+            run.apart = apart or len(part.failed) > 1  # where many fail, to find each anew costs more
 
-    def _again(self, error: Exception, part: _Pass) -> _Pass:
-        """Undo a part in which a message failed among others; return how it is to run again. Raises any other error."""
-        culprit = self._handlers.undo(error)
-        return replace(part, blamed={**part.blamed, culprit: error}, apart=True, until=math.inf)
+    def _part(self, steps: Sequence[Step], run: _Pass) -> _Pass:
+        """Go through a part; if a message fails among others, once more without what was done, and each apart."""
+        part = run.part(steps)
+        try:
+            self._walk(steps, part)
+        except Exception as error:  # a handler may raise anything
+            failure = error
+        else:
+            return part
+        # Not within `except`: to other messages' handlers, and to their logs, that error is nothing.
+        culprit = self._handlers.undo(failure)
+        blamed, until = {**run.blamed, culprit: failure}, self._clock() + self._bounds.seconds
+        part = replace(run.part(steps), blamed=blamed, apart=True, until=until)
+        self._walk(steps, part)
+        return part
 
     def _walk(self, steps: Sequence[Step], run: _Pass) -> None:
         for step in steps:
@@ -222,7 +230,6 @@ class Batches:
         error = run.blamed.get(step.message.id) or self._handlers.attempt(step, apart=run.apart)
         if error is None:
             run.outcome.handled.append(Handled(step.message, self._clock() - began))
-            self._beat()
         else:
             then = step.handling.then
             failed = Failed(step.message, error, fate(step.handling.retry or self._retry, error, 1), then)
@@ -230,6 +237,7 @@ class Batches:
             run.outcome.failed.append(failed)
             if place is not None and (isinstance(failed.fate, Waiting) or then == "hold"):
                 run.blocked[place] = 1  # at once: those behind it in this very batch must wait
+        self._beat()
 
     def _put_aside(self, steps: Sequence[Step], run: _Pass) -> None:
         outcome = run.outcome

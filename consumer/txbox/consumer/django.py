@@ -80,7 +80,8 @@ class Atomic(Transactions):
             except Exception as error:  # a hook may raise anything
                 _log.error("a hook of transaction.on_commit failed", extra={"why": explain(error)})
                 _log.debug("the error", exc_info=error)
-        if not self.conn.closed and self.conn.info.transaction_status is not TransactionStatus.IDLE:
+        left = self.conn.info.transaction_status is not TransactionStatus.IDLE or not self.conn.autocommit
+        if left and not self.conn.closed:
             self.conn.pgconn.finish()  # the next batch would be in a hook's transaction, which nobody commits
 
     def close(self) -> None:

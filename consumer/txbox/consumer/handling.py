@@ -48,14 +48,22 @@ class Handlers:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A transaction, from BEGIN to COMMIT, of which handlers are told how it ended."""
+        """A transaction, from BEGIN to COMMIT, of which handlers are told how it ended. Raises psycopg.Error."""
+        self._require_idle()
         committed = False
         try:
             with self._conn.transaction():
                 yield
+            self._require_idle()
             committed = True
         finally:
             self._transactions.end(committed=committed)
+
+    def _require_idle(self) -> None:
+        """Raise if a transaction is open: what looks like one of ours would be a savepoint in it, and never durable."""
+        if self._conn.info.transaction_status is not TransactionStatus.IDLE:
+            self._conn.pgconn.finish()
+            raise psycopg.OperationalError("the consumer's connection is in a transaction that is not the consumer's")
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
@@ -160,19 +168,21 @@ class Handlers:
             self.run(step)
             self.at = step
             self._conn.execute(_SPEAK)
-            self._transactions.mark()
             self.at = None
         except TransactionLeft:
             raise
         except Exception as error:
             self._go_back(error)
             raise
+        self._transactions.mark()
 
     def _go_back(self, error: Exception) -> None:
-        self._transactions.undo()
-        if not self._conn.closed:
-            with suppress(psycopg.Error):
-                self._conn.execute("ROLLBACK TO txbox_message")
+        try:
+            self._transactions.undo()
+        finally:
+            if not self._conn.closed:
+                with suppress(psycopg.Error):
+                    self._conn.execute("ROLLBACK TO txbox_message")
         self._raise_if_left(error)
 
     def _raise_if_left(self, error: Exception) -> None:

@@ -70,6 +70,8 @@ class Retries:
         self._swept = NOWHERE
         #: keys whose head is done, and that have not been followed to their end
         self._lines: list[Place] = []
+        #: those of which each message is to run apart the next time
+        self._careful: set[Place] = set()
         #: those that were found, and have not been tried
         self._found: deque[UUID] = deque()
 
@@ -153,27 +155,28 @@ class Retries:
         return None
 
     def _follow_all(self) -> Iterator[Outcome]:
+        """Handle what waits behind messages that are gone, in order, batch by batch; who asks no more goes on there."""
         while self._lines:
-            yield from self._follow(self._lines[-1])
-            self._lines.pop()
+            place = self._lines[-1]
+            outcome = self._try_line(place, apart=place in self._careful)
+            if not self._goes_on(place, outcome):
+                self._lines.pop()
+            if isinstance(outcome, Stopped) or outcome.taken:
+                yield outcome
 
-    def _follow(self, place: Place) -> Iterator[Outcome]:
-        """Handle what waits behind a message that is gone, in order, batch by batch."""
-        apart = False
-        while True:
-            outcome = self._try_line(place, apart=apart)
-            if isinstance(outcome, Committed) and not outcome.taken:
-                return
-            yield outcome
-            if isinstance(outcome, Stopped):
-                if apart or outcome.verdict is not Verdict.MESSAGE or outcome.disconnected:
-                    self._look_at = self._sweep_at = self._clock()  # it has no time: only a sweep finds it
-                    return
-                apart = True
-            elif outcome.failed and not self._is_released(outcome):
-                return
-            else:
-                apart = False
+    def _goes_on(self, place: Place, outcome: Outcome) -> bool:
+        """Return whether there is more to do in a key; note how it is to be done."""
+        was_careful = place in self._careful
+        self._careful.discard(place)
+        match outcome:
+            case Committed():
+                return bool(outcome.taken) and (not outcome.failed or self._is_released(outcome))
+            case Stopped(verdict=Verdict.MESSAGE, disconnected=False) if not was_careful:
+                self._careful.add(place)  # whoever it is: a deferred constraint speaks when its message runs apart
+                return True
+            case _:
+                self._look_at = self._sweep_at = self._clock()  # it has no time: only a sweep finds it
+                return False
 
     def _try_line(self, place: Place, *, apart: bool) -> Outcome:
         """Handle as many of a key's messages as one transaction may have."""

@@ -178,3 +178,32 @@ def test_whoever_asks_for_no_more_goes_on_there_the_next_time(
         assert one.retries.due, "all the time"
         assert next(one.retries.attend(), None) is not None, "each time"
     assert tries < 10
+
+
+def test_a_deferred_constraint_among_those_that_follow_is_found_however_little_time_there_is(
+    consumer: Consumer, owner: Callable[[], Owner], conn: Connection, effects: Effects
+) -> None:
+    """Who asks for one outcome at a time, and begins anew each time, gets on too."""
+    conn.execute("CREATE TABLE charge (n int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO charge VALUES (3)")
+    bad = {0}
+
+    @consumer.handler("T")
+    def handle(conn: Connection[Any], message: Received) -> None:
+        effects.add(conn, message)
+        conn.execute("INSERT INTO charge VALUES (%s)", (message.offset,))
+        if message.offset in bad:
+            raise ValueError
+
+    one = owner()
+    one.settle(*(record(key=b"a", offset=n) for n in range(6)), apart=True)
+    bad.clear()
+
+    def step() -> bool:
+        one.retries.expect(0.0)
+        next(one.retries.attend(), None)
+        return effects.count() == 3
+
+    eventually(step)
+    rows = conn.execute("SELECT kafka_offset, attempts FROM txbox.held_messages ORDER BY n").fetchall()
+    assert rows[0] == (3, 1)
+    assert [offset for offset, _ in rows] == [3, 4, 5]

@@ -1,5 +1,6 @@
 """A message that fails among many: only a part of its batch runs again, and nothing of the first run is left."""
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -132,3 +133,43 @@ def test_what_is_nobodys_fault_undoes_the_whole_batch(
     outcome = settle_batch(*many())
     assert isinstance(outcome, Stopped)
     assert (effects.count(), count(conn, "processed_messages")) == (0, 0)
+
+
+def test_to_other_messages_an_error_that_was_another_s_is_nothing(consumer: Consumer, settle_batch: Settle) -> None:
+    current: set[BaseException | None] = set()
+
+    @consumer.handler()
+    def handle(_: Connection[Any], message: Received) -> None:
+        current.add(sys.exc_info()[1])
+        if message.type == "Bad":
+            raise KeyError("another's secret")
+
+    committed(settle_batch, many(60))
+    assert current == {None}
+
+
+def test_where_each_fails_slowly_it_is_soon_over(consumer: Consumer, settle_batch: Settle, conn: Connection) -> None:
+    """A dependency that is away costs a time-out a message: the loop must come to see that it is an outage."""
+    ran = Counter[int]()
+
+    @consumer.handler()
+    def handle(conn: Connection[Any], message: Received) -> None:
+        ran[message.offset] += 1
+        conn.execute("SELECT pg_sleep(0.3)")
+        raise TimeoutError
+
+    outcome = committed(settle_batch, many())
+    assert 0 < outcome.taken < 20
+    assert ran.total() <= outcome.taken + 1
+
+
+def test_a_transaction_that_somebody_left_open_is_not_taken_for_ours(
+    consumer: Consumer, settle_batch: Settle, effects: Effects, guarded: Any
+) -> None:
+    """Else COMMIT would end a savepoint, and offsets of effects that are not durable would be committed."""
+    consumer.handler("T")(effects.add)
+    guarded.autocommit = False
+    guarded.execute("SELECT 1")
+    outcome = settle_batch(record(), record())
+    assert isinstance(outcome, Stopped)
+    assert outcome.disconnected
