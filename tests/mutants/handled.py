@@ -133,8 +133,8 @@ HANDLED = (
     Mutant(
         "a transaction that was left open is taken for the consumer's",
         "consumer/txbox/consumer/handling.py",
-        "        self._require_idle()\n        committed = False\n",
-        "        committed = False\n",
+        "            self._require_idle()\n",
+        "",
         f"{_PARTS} -k left_open",
     ),
     Mutant(

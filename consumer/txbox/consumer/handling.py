@@ -49,7 +49,6 @@ class Handlers:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction, from BEGIN to COMMIT, of which handlers are told how it ended. Raises psycopg.Error."""
-        self._require_idle()
         committed = False
         try:
             with self._conn.transaction():
@@ -60,7 +59,7 @@ class Handlers:
             self._transactions.end(committed=committed)
 
     def _require_idle(self) -> None:
-        """Raise if a transaction is open: what looks like one of ours would be a savepoint in it, and never durable."""
+        """Raise if a transaction is still open: it was not ours, ours was a savepoint in it, and nothing is durable."""
         if self._conn.info.transaction_status is not TransactionStatus.IDLE:
             self._conn.pgconn.finish()
             raise psycopg.OperationalError("the consumer's connection is in a transaction that is not the consumer's")
