@@ -23,6 +23,27 @@ ADOPTION = (
         f"{_TESTS} -k need_no_right",
     ),
     Mutant(
+        "the trigger runs as whoever adopted",
+        _SQL,
+        "ALTER FUNCTION {function}() OWNER TO {owner};",
+        "SELECT;",
+        f"{_TESTS} -k runs_as_the_outboxs_owner",
+    ),
+    Mutant(
+        "a superuser's rights are lent to the table's owner",
+        _CODE,
+        "if outbox.super and table.owner != outbox.owner:",
+        "if False:",
+        f"{_TESTS} -k runs_as_the_outboxs_owner",
+    ),
+    Mutant(
+        "a type's own cast runs with the outbox's owner's rights",
+        _CODE,
+        "pg_catalog.pg_typeof({}) NOT IN ({})",
+        "{} IS NULL AND NULL IN ({})",
+        f"{_TESTS} -k cast_of_the_tables_owner",
+    ),
+    Mutant(
         "text goes through bytea's own way of writing",
         _CODE,
         "convert_to({}::text, 'UTF8')",

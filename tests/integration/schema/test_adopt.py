@@ -1,6 +1,8 @@
 """Other people's outbox tables: their rows are messages here, whatever becomes of them there."""
 
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -107,6 +109,59 @@ def test_writers_need_no_right_on_the_outbox_and_others_cannot_use_the_trigger(c
     finally:
         conn.execute("RESET ROLE")
         conn.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    assert len(rows(conn)) == 1
+
+
+CAST = """
+CREATE TYPE own AS (x int);
+CREATE FUNCTION own_text(own) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+CREATE CAST (own AS text) WITH FUNCTION own_text(own)
+"""
+
+
+@pytest.fixture
+def role(conn: Connection) -> Iterator[str]:
+    name = f"owner_{uuid4().hex[:8]}"
+    conn.execute(f"CREATE ROLE {name}".encode())
+    yield name
+    conn.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+def test_the_trigger_runs_as_the_outboxs_owner_who_is_no_superuser(conn: Connection, table: str, role: str):
+    conn.execute(f"ALTER TABLE {table} OWNER TO {role}".encode())
+    with pytest.raises(Unadoptable, match="rights of the superuser"):
+        adopt(conn, table)
+    conn.execute(f"ALTER SCHEMA txbox OWNER TO {role}; ALTER TABLE txbox.outbox OWNER TO {role}".encode())
+    adopt(conn, table)
+    owner = conn.execute("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'adopt_public_outboxevent'")
+    assert owner.fetchone() == (role,)
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+    assert len(rows(conn)) == 1
+
+
+@pytest.mark.parametrize(
+    "adoption", [Adoption(), Adoption(columns={"payload": ""}, headers={"x": "payload"})], ids=["payload", "header"]
+)
+def test_a_cast_of_the_tables_owner_is_never_run(conn: Connection, table: str, adoption: Adoption):
+    conn.execute(CAST)
+    adopt(conn, table, adoption=adoption)
+    backlog = replace(adoption, backlog="true", order="id")
+    printed = adoption_sql(conn, table, adoption=backlog)
+    conn.execute("ALTER TABLE outboxevent ALTER payload TYPE own USING NULL")
+    with pytest.raises(errors.DatatypeMismatch, match="another type"):
+        conn.execute("INSERT INTO outboxevent VALUES (gen_random_uuid(), 'a', '1', 'T', ROW(1))")
+    with pytest.raises(Unadoptable, match="payload is own"):
+        adopt(conn, table, adoption=adoption)
+    conn.execute("DROP TRIGGER txbox_adopt ON outboxevent")
+    conn.execute("INSERT INTO outboxevent VALUES (gen_random_uuid(), 'a', '1', 'T', ROW(1))")
+    with pytest.raises(errors.DatatypeMismatch, match="another type"), conn.transaction():
+        conn.execute(printed.encode())
+
+
+def test_a_text_that_becomes_another_text_is_as_good(conn: Connection, table: str):
+    adopt(conn, table)
+    conn.execute("ALTER TABLE outboxevent ALTER type TYPE text")
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
     assert len(rows(conn)) == 1
 
 
