@@ -44,6 +44,13 @@ ADOPTION = (
         f"{_TESTS} -k cast_of_the_tables_owner",
     ),
     Mutant(
+        "a table takes another's function",
+        _SQL,
+        "t.tgrelid <> %(oid)s::oid",
+        "false",
+        f"{_TESTS} -k function_is_anothers",
+    ),
+    Mutant(
         "text goes through bytea's own way of writing",
         _CODE,
         "convert_to({}::text, 'UTF8')",

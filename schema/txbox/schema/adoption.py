@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from txbox.schema.errors import SchemaError, SchemaMissing, Unadoptable
 from txbox.schema.locks import PATIENCE, keep_short, patiently
@@ -135,6 +135,15 @@ def _script(conn: Connection[Any], table: _Table, schema: str, adoption: Adoptio
         raise Unadoptable(table.name, "it is txbox's own")
     if len(function.encode()) > _LONGEST:
         raise Unadoptable(table.name, f"its name is too long: {function} has to be a function's name")
+    # a.b_c and a_b.c would share one
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        name = sql.Identifier(schema, function).as_string(conn) + "()"
+        query = compose(__package__, _FILE, "others")
+        if others := cursor.execute(query, {"function": name, "oid": table.oid}).fetchall():
+            raise Unadoptable(
+                table.name,
+                f"{name} is the function of {', '.join(others)}, which was adopted: rename one of the tables",
+            )
     outbox = _outbox(conn, schema)
     if outbox.super and table.owner != outbox.owner:
         raise Unadoptable(

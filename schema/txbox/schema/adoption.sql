@@ -16,6 +16,12 @@ FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 WHERE attrelid = %(oid)s::oid AND attnum > 0 AND NOT attisdropped;
 
+-- name: others
+-- Tables that use the function already. Those of partitions are their parent's.
+SELECT t.tgrelid::regclass::text
+FROM pg_trigger AS t
+WHERE t.tgfoid = to_regprocedure(%(function)s) AND t.tgparentid = 0 AND t.tgrelid <> %(oid)s::oid;
+
 -- name: function
 -- Its owner's rights, so that writers need none on the outbox: whoever may insert there may publish, as before.
 CREATE OR REPLACE FUNCTION {function}() RETURNS trigger

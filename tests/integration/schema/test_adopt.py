@@ -241,6 +241,16 @@ def test_adopting_again_takes_the_new_columns_and_a_dropped_function_ends_it(con
     assert len(rows(conn)) == 1
 
 
+def test_a_table_whose_function_is_anothers_is_refused(conn: Connection):
+    for name in ("a_b.c", "a.b_c"):
+        conn.execute(f"CREATE SCHEMA {name.partition('.')[0]}".encode())
+        conn.execute(f"CREATE TABLE {name} (type text NOT NULL, topic text NOT NULL)".encode())
+    adopt(conn, "a_b.c")
+    adopt(conn, "a_b.c")
+    with pytest.raises(Unadoptable, match=r"adopt_a_b_c.* is the function of a_b\.c"):
+        adopt(conn, "a.b_c")
+
+
 def test_partitions_on_both_sides_change_nothing(conn: Connection):
     conn.execute(
         "CREATE TABLE outboxevent"
