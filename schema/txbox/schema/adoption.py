@@ -25,6 +25,7 @@ from psycopg.rows import class_row, scalar_row
 from txbox.schema.errors import SchemaError, SchemaMissing, Unadoptable
 from txbox.schema.locks import PATIENCE, keep_short, patiently
 from txbox.schema.statements import compose
+from txbox.schema.topics import is_topic
 
 __all__ = ["Adoption", "adopt", "adoption_sql"]
 
@@ -195,6 +196,12 @@ class _Reader:
             "created_at": sql.SQL("clock_timestamp()"),
         }
         if adoption.topic is not None:
+            if not is_topic(adoption.topic):
+                raise Unadoptable(
+                    table.name,
+                    f"{adoption.topic!r} is no name for a topic: use 1 to 249 letters, digits, '.', '_' or '-', "
+                    "and not '.' or '..'",
+                )
             self._defaults["topic"] = sql.Literal(adoption.topic)
         if unknown := set(adoption.columns) - set(_OURS):
             raise Unadoptable(table.name, f"the outbox has no column {', '.join(sorted(unknown))}: {', '.join(_OURS)}")
