@@ -163,6 +163,9 @@ def _script(conn: Connection[Any], table: _Table, schema: str, adoption: Adoptio
         "owner": sql.Identifier(outbox.owner),
         "altered": reader.altered(),
     }
+    # a column's name is its owner's to choose, and would end the function's quotes here
+    if any("$adopt$" in part.as_string(conn) for part in parts.values()):
+        raise Unadoptable(table.name, "$adopt$ in a name cannot be used: rename it")
     names = ["function", "revoke", "owner", "trigger"]
     if adoption.backlog is not None:
         if adoption.order not in table.columns:

@@ -216,6 +216,11 @@ def test_a_row_goes_where_it_says_and_else_where_all_go(conn: Connection, table:
         ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic="t", backlog="true"), "--order COLUMN"),
         ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic="no such topic!"), "'no such topic!' is no name"),
         ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic=""), "'' is no name"),
+        (
+            'ADD COLUMN "x$adopt$" int',
+            Adoption(columns=OWN_COLUMNS, topic="t", headers={"x": "x$adopt$"}),
+            r"\$adopt\$ in a name",
+        ),
     ],
 )
 def test_what_would_fail_a_writer_is_refused(conn: Connection, alter: str, adoption: Adoption, why: str):
