@@ -1,9 +1,8 @@
 """A message as it is written."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Final, Self
+from typing import Self
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -12,11 +11,9 @@ from txbox.outbox import envelope
 from txbox.outbox.context import TRACEPARENT, TRACESTATE, carried, opentelemetry
 from txbox.outbox.errors import InvalidHeader, InvalidKey, InvalidTopic, NoRoute, PayloadTooLarge
 from txbox.outbox.payload import BYTES, encode
+from txbox.schema.topics import is_topic
 
 __all__ = ["Message", "Row"]
-
-# https://github.com/apache/kafka/blob/trunk/clients/src/main/java/org/apache/kafka/common/internals/Topic.java
-_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +120,6 @@ def _topic_name(name: object) -> str | None:
     """Return the name if Kafka allows it."""
     if name is None:
         return None
-    if not isinstance(name, str) or not _TOPIC.fullmatch(name) or name in (".", ".."):
+    if not isinstance(name, str) or not is_topic(name):
         raise InvalidTopic(name)
     return name

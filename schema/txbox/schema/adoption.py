@@ -20,11 +20,12 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 from psycopg.pq import TransactionStatus
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
-from txbox.schema.errors import SchemaError, Unadoptable
+from txbox.schema.errors import SchemaError, SchemaMissing, Unadoptable
 from txbox.schema.locks import PATIENCE, keep_short, patiently
 from txbox.schema.statements import compose
+from txbox.schema.topics import is_topic
 
 __all__ = ["Adoption", "adopt", "adoption_sql"]
 
@@ -63,6 +64,8 @@ class _Column:
     name: str
     type: str
     required: bool
+    #: one of PostgreSQL's own types, whose casts nobody else can make
+    builtin: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,8 @@ class _Table:
     schema: str
     name: str
     kind: str
+    owner: str
+    super: bool
     columns: dict[str, _Column] = field(default_factory=dict)
 
 
@@ -131,22 +136,54 @@ def _script(conn: Connection[Any], table: _Table, schema: str, adoption: Adoptio
         raise Unadoptable(table.name, "it is txbox's own")
     if len(function.encode()) > _LONGEST:
         raise Unadoptable(table.name, f"its name is too long: {function} has to be a function's name")
-    values = _Reader(table, schema, adoption).values()
+    # a.b_c and a_b.c would share one
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        name = sql.Identifier(schema, function).as_string(conn) + "()"
+        query = compose(__package__, _FILE, "others")
+        if others := cursor.execute(query, {"function": name, "oid": table.oid}).fetchall():
+            raise Unadoptable(
+                table.name,
+                f"{name} is the function of {', '.join(others)}, which was adopted: rename one of the tables",
+            )
+    outbox = _outbox(conn, schema)
+    if outbox.super and table.owner != outbox.owner:
+        raise Unadoptable(
+            table.name,
+            f"its owner {table.owner} would have a trigger run with the rights of the superuser {outbox.owner}, who "
+            f"owns {schema}.outbox: ALTER SCHEMA, ALTER TABLE .. OWNER TO a role that is none, for all in {schema}",
+        )
+    reader = _Reader(table, schema, adoption)
+    values = reader.values()
     parts: dict[str, sql.Composable] = {
         "function": sql.Identifier(schema, function),
         "outbox": sql.Identifier(schema, "outbox"),
         "table": sql.Identifier(table.schema, table.name),
         "columns": sql.SQL(", ").join(map(sql.Identifier, values)),
         "values": sql.SQL(", ").join(values.values()),
+        "owner": sql.Identifier(outbox.owner),
+        "altered": reader.altered(),
     }
-    names = ["function", "revoke", "trigger"]
+    # a column's name is its owner's to choose, and would end the function's quotes here
+    if any("$adopt$" in part.as_string(conn) for part in parts.values()):
+        raise Unadoptable(table.name, "$adopt$ in a name cannot be used: rename it")
+    names = ["function", "revoke", "owner", "trigger"]
     if adoption.backlog is not None:
         if adoption.order not in table.columns:
             raise Unadoptable(table.name, "a backlog needs the column of its order: --order COLUMN")
         # SQL as the operator gave it: a person who could run any other as well
         parts |= {"backlog": sql.SQL(f"({adoption.backlog})"), "order": sql.Identifier("new", adoption.order)}
-        names.append("backlog")
+        names += ["guard", "backlog"]
     return [compose(__package__, _FILE, name, **parts) for name in names]
+
+
+def _outbox(conn: Connection[Any], schema: str) -> _Table:
+    """Return the outbox, without its columns. Raises SchemaMissing."""
+    with conn.cursor(row_factory=class_row(_Table)) as cursor:
+        name = sql.Identifier(schema, "outbox").as_string(conn)
+        found = cursor.execute(compose(__package__, _FILE, "table"), {"table": name}).fetchone()
+    if found is None:
+        raise SchemaMissing(schema, 0, 1)
+    return found
 
 
 class _Reader:
@@ -154,12 +191,20 @@ class _Reader:
 
     def __init__(self, table: _Table, schema: str, adoption: Adoption) -> None:
         self._table, self._adoption = table, adoption
+        #: the columns that are read
+        self._read: dict[str, _Column] = {}
         #: what stands for NULL, which the outbox's own defaults do not
         self._defaults: dict[str, sql.Composable] = {
             "id": sql.SQL("{}()").format(sql.Identifier(schema, "uuid7")),
             "created_at": sql.SQL("clock_timestamp()"),
         }
         if adoption.topic is not None:
+            if not is_topic(adoption.topic):
+                raise Unadoptable(
+                    table.name,
+                    f"{adoption.topic!r} is no name for a topic: use 1 to 249 letters, digits, '.', '_' or '-', "
+                    "and not '.' or '..'",
+                )
             self._defaults["topic"] = sql.Literal(adoption.topic)
         if unknown := set(adoption.columns) - set(_OURS):
             raise Unadoptable(table.name, f"the outbox has no column {', '.join(sorted(unknown))}: {', '.join(_OURS)}")
@@ -177,6 +222,32 @@ class _Reader:
         if headers := self._headers():
             values["headers"] = headers
         return values
+
+    def altered(self) -> sql.Composable:
+        """Return the condition that a column is of another type than those that `values` read."""
+        checks = [
+            sql.SQL("pg_catalog.pg_typeof({}) NOT IN ({})").format(
+                sql.Identifier("new", column.name),
+                # between texts nothing changes: the column may have become a longer one
+                sql.SQL(", ").join(
+                    sql.SQL("{}::regtype").format(sql.Literal(type_))
+                    for type_ in (sorted(_TEXT) if column.type in _TEXT else [column.type])
+                ),
+            )
+            for column in self._read.values()
+        ]
+        return sql.SQL(" OR ").join(checks)
+
+    def _theirs(self, column: _Column) -> sql.Composable:
+        """Return the column of the row. Raises Unadoptable for a type whose casts are somebody's code."""
+        if not column.builtin:
+            raise Unadoptable(
+                self._table.name,
+                f"{column.name} is {column.type}, which is none of PostgreSQL's own types, and its cast would run with "
+                f"the rights of the outbox's owner: ALTER TABLE {self._table.name} ALTER {column.name} TYPE text",
+            )
+        self._read[column.name] = column
+        return sql.Identifier("new", column.name)
 
     def _column(self, ours: str) -> _Column | None:
         """Return the column that one of ours comes from: the one that was named, else one of the same name."""
@@ -217,7 +288,7 @@ class _Reader:
 
     def _value(self, ours: str, column: _Column) -> sql.Composable:
         """Return the expression for one of our columns."""
-        theirs: sql.Composable = sql.Identifier("new", column.name)
+        theirs = self._theirs(column)
         match ours, column.type:
             case ("id", "uuid") | ("payload", "bytea") | ("created_at", "timestamp with time zone"):
                 return theirs
@@ -240,10 +311,10 @@ class _Reader:
             named["content-type"] = sql.Literal(content_type)
         if _TRACE[0] in self._table.columns:
             named["traceparent"] = sql.SQL("substring({}::text FROM {})").format(
-                sql.Identifier("new", _TRACE[0]), sql.Literal(_TRACE[1])
+                self._theirs(self._table.columns[_TRACE[0]]), sql.Literal(_TRACE[1])
             )
         for name, column in self._adoption.headers.items():
-            named[name] = sql.SQL("{}::text").format(sql.Identifier("new", self._named(column).name))
+            named[name] = sql.SQL("{}::text").format(self._theirs(self._named(column)))
         pairs = [sql.SQL("{}, {}").format(sql.Literal(name), value) for name, value in named.items()]
         made = [sql.SQL("jsonb_strip_nulls(jsonb_build_object({}))").format(sql.SQL(", ").join(pairs))] if pairs else []
         parts = [*self._own_headers(), *made]
@@ -255,7 +326,7 @@ class _Reader:
             return []
         if column.type not in _JSON:
             raise Unadoptable(self._table.name, f"{column.name} is {column.type}, and headers are a JSON object")
-        return [sql.SQL("coalesce({}::jsonb, '{{}}')").format(sql.Identifier("new", column.name))]
+        return [sql.SQL("coalesce({}::jsonb, '{{}}')").format(self._theirs(column))]
 
     def _content_type(self) -> str | None:
         """Return the content type to be sent; None for JSON, which is what the relay says of rows that say nothing."""

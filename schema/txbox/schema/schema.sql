@@ -107,6 +107,15 @@ BEGIN
         WHEN key = '' THEN 'key is empty: give NULL for a message without one'
         WHEN jsonb_typeof(headers) <> 'object' THEN 'headers are one JSON object: name, value'
         WHEN headers ?| ARRAY['id', 'type', ''] THEN 'headers have names, and those called id and type are set by txbox'
+        -- As a path: a query would cost each call a plan of its own.
+        WHEN jsonb_path_exists(headers, 'strict $.* ? (
+            @.type() != "string" && (
+                @.type() != "object" || !exists(@.keyvalue()) || exists(@.keyvalue() ? (
+                    @.key != "base64" || @.value.type() != "string"
+                    || !(@.value like_regex "^([A-Za-z0-9+/]{{4}})*([A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)?$")
+                ))
+            )
+        )') THEN 'a header is a text, or {{"base64": "..."}} for bytes'
         WHEN length(value) > most THEN
             format('payload is %s bytes, the limit %s: send a reference, or SET txbox.max_payload', length(value), most)
     END;

@@ -21,8 +21,11 @@ def sql(schema: str = "txbox", *, to: int | None = None) -> str:
     """Return one statement that brings `schema` to version `to`, by default to the last that this txbox knows.
 
     It does what `migrate` does, but all steps in one transaction, the caller's. Safe to run again. Alembic's
-    `op.execute` and Django's `RunSQL` take it as it is, with any driver. Raises ValueError for an unknown version.
+    `op.execute` and Django's `RunSQL` take it as it is, with any driver. Raises ValueError for an unknown version,
+    and for a schema whose name would end the quotes around it.
     """
+    if "$txbox" in schema:
+        raise ValueError(f"schema {schema!r}: $txbox in its name cannot be used, the SQL is quoted with it")
     latest = known()[-1].version
     to = latest if to is None else to
     if not 1 <= to <= latest:

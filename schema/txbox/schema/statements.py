@@ -3,23 +3,28 @@
 Names of schemas enter a statement only through `psycopg.sql.Identifier`, in the place of `{schema}`.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from typing import Final
 
 from psycopg import sql
 
 __all__ = ["Statements", "compose", "render"]
 
 _MARK = "-- name: "
+_QUOTES: Final = re.compile(r"\$\w*\$")
 
 
 def render(text: str, schema: str) -> bytes:
     """Return the SQL `text` with `{schema}` replaced by the quoted name `schema`; literal braces stand doubled.
 
     `{literal}` is the same name as a string. Raises ValueError for a name with a percent sign: psycopg would take it
-    for the beginning of a parameter.
+    for the beginning of a parameter; or with dollar quotes of the text, which it would end.
     """
+    if quote := next((quote for quote in _QUOTES.findall(text) if quote in schema), None):
+        raise ValueError(f"schema {schema!r}: {quote} in its name cannot be used")
     if "%" in schema:
         raise ValueError(f"schema {schema!r}: a percent sign in its name cannot be used")
     return sql.SQL(text).format(schema=sql.Identifier(schema), literal=sql.Literal(schema)).as_bytes(None)

@@ -1,6 +1,8 @@
 """Other people's outbox tables: their rows are messages here, whatever becomes of them there."""
 
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -110,6 +112,59 @@ def test_writers_need_no_right_on_the_outbox_and_others_cannot_use_the_trigger(c
     assert len(rows(conn)) == 1
 
 
+CAST = """
+CREATE TYPE own AS (x int);
+CREATE FUNCTION own_text(own) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+CREATE CAST (own AS text) WITH FUNCTION own_text(own)
+"""
+
+
+@pytest.fixture
+def role(conn: Connection) -> Iterator[str]:
+    name = f"owner_{uuid4().hex[:8]}"
+    conn.execute(f"CREATE ROLE {name}".encode())
+    yield name
+    conn.execute(f"REASSIGN OWNED BY {name} TO CURRENT_USER; DROP OWNED BY {name}; DROP ROLE {name}".encode())
+
+
+def test_the_trigger_runs_as_the_outboxs_owner_who_is_no_superuser(conn: Connection, table: str, role: str):
+    conn.execute(f"ALTER TABLE {table} OWNER TO {role}".encode())
+    with pytest.raises(Unadoptable, match="rights of the superuser"):
+        adopt(conn, table)
+    conn.execute(f"ALTER SCHEMA txbox OWNER TO {role}; ALTER TABLE txbox.outbox OWNER TO {role}".encode())
+    adopt(conn, table)
+    owner = conn.execute("SELECT proowner::regrole::text FROM pg_proc WHERE proname = 'adopt_public_outboxevent'")
+    assert owner.fetchone() == (role,)
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+    assert len(rows(conn)) == 1
+
+
+@pytest.mark.parametrize(
+    "adoption", [Adoption(), Adoption(columns={"payload": ""}, headers={"x": "payload"})], ids=["payload", "header"]
+)
+def test_a_cast_of_the_tables_owner_is_never_run(conn: Connection, table: str, adoption: Adoption):
+    conn.execute(CAST)
+    adopt(conn, table, adoption=adoption)
+    backlog = replace(adoption, backlog="true", order="id")
+    printed = adoption_sql(conn, table, adoption=backlog)
+    conn.execute("ALTER TABLE outboxevent ALTER payload TYPE own USING NULL")
+    with pytest.raises(errors.DatatypeMismatch, match="another type"):
+        conn.execute("INSERT INTO outboxevent VALUES (gen_random_uuid(), 'a', '1', 'T', ROW(1))")
+    with pytest.raises(Unadoptable, match="payload is own"):
+        adopt(conn, table, adoption=adoption)
+    conn.execute("DROP TRIGGER txbox_adopt ON outboxevent")
+    conn.execute("INSERT INTO outboxevent VALUES (gen_random_uuid(), 'a', '1', 'T', ROW(1))")
+    with pytest.raises(errors.DatatypeMismatch, match="another type"), conn.transaction():
+        conn.execute(printed.encode())
+
+
+def test_a_text_that_becomes_another_text_is_as_good(conn: Connection, table: str):
+    adopt(conn, table)
+    conn.execute("ALTER TABLE outboxevent ALTER type TYPE text")
+    conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
+    assert len(rows(conn)) == 1
+
+
 def test_time_trace_and_headers_go_along(conn: Connection, table: str):
     conn.execute("SET timezone = 'Asia/Tokyo'; ALTER TABLE outboxevent ADD COLUMN headers json")
     adopt(conn, table, adoption=Adoption(columns={"created_at": "timestamp"}))
@@ -159,6 +214,13 @@ def test_a_row_goes_where_it_says_and_else_where_all_go(conn: Connection, table:
         ("ADD COLUMN headers text", Adoption(columns=OWN_COLUMNS, topic="t"), "headers are a JSON object"),
         ("ADD COLUMN x date", Adoption(columns={**OWN_COLUMNS, "created_at": "x"}, topic="t"), "x is date"),
         ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic="t", backlog="true"), "--order COLUMN"),
+        ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic="no such topic!"), "'no such topic!' is no name"),
+        ("ADD COLUMN x int", Adoption(columns=OWN_COLUMNS, topic=""), "'' is no name"),
+        (
+            'ADD COLUMN "x$adopt$" int',
+            Adoption(columns=OWN_COLUMNS, topic="t", headers={"x": "x$adopt$"}),
+            r"\$adopt\$ in a name",
+        ),
     ],
 )
 def test_what_would_fail_a_writer_is_refused(conn: Connection, alter: str, adoption: Adoption, why: str):
@@ -184,6 +246,16 @@ def test_adopting_again_takes_the_new_columns_and_a_dropped_function_ends_it(con
     conn.execute("DROP FUNCTION txbox.adopt_public_outboxevent() CASCADE")
     conn.execute(INSERT, (uuid4(), "a", "1", "T", "{}"))
     assert len(rows(conn)) == 1
+
+
+def test_a_table_whose_function_is_anothers_is_refused(conn: Connection):
+    for name in ("a_b.c", "a.b_c"):
+        conn.execute(f"CREATE SCHEMA {name.partition('.')[0]}".encode())
+        conn.execute(f"CREATE TABLE {name} (type text NOT NULL, topic text NOT NULL)".encode())
+    adopt(conn, "a_b.c")
+    adopt(conn, "a_b.c")
+    with pytest.raises(Unadoptable, match=r"adopt_a_b_c.* is the function of a_b\.c"):
+        adopt(conn, "a.b_c")
 
 
 def test_partitions_on_both_sides_change_nothing(conn: Connection):

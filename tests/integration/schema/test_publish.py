@@ -108,6 +108,19 @@ def test_a_trigger_tells_of_each_row_in_its_transaction(
         ("'T', '1', 't', ''", "key is empty"),
         ("'T', '1', 't', headers => '[]'", "one JSON object"),
         ("""'T', '1', 't', headers => '{"id": "1"}'""", "id and type"),
+        *(
+            (f"""'T', '1', 't', headers => '{{"a": "b", "content-type": {value}}}'""", "a header is a text")
+            for value in (
+                "5",
+                "null",
+                "true",
+                '["a"]',
+                "{}",
+                '{"base64": 1}',
+                '{"base64": "no!"}',
+                '{"base64": "YQ=="}'[:-1] + ', "b": "c"}',
+            )
+        ),
         ("""'T', to_json(repeat('x', 900000)), 't'""", "900002 bytes"),
     ],
 )
@@ -115,6 +128,16 @@ def test_what_would_stop_the_relay_is_refused(conn: Connection, arguments: str, 
     with pytest.raises(InvalidParameterValue, match=why):
         conn.execute(f"SELECT txbox.publish({arguments})".encode())
     assert conn.execute("SELECT count(*) FROM txbox.outbox").fetchone() == (0,)
+
+
+def test_a_header_is_text_or_bytes(
+    conn: Connection, relay_once: Callable[..., Relay], topics: Topics, topic: str
+) -> None:
+    headers = '{"empty": "", "bytes": {"base64": "AP8="}, "none": {"base64": ""}}'
+    conn.execute("SELECT txbox.publish('T', '1', %s, headers => %s)", (topic, headers))
+    relay_once()
+    (record,) = topics.read(topic)
+    assert {("empty", b""), ("bytes", b"\x00\xff"), ("none", b"")} <= set(record.headers)
 
 
 def test_a_larger_payload_may_be_allowed(conn: Connection) -> None:

@@ -17,3 +17,9 @@ def test_a_percent_sign_of_a_step_is_not_in_the_text(monkeypatch: pytest.MonkeyP
     assert "%" not in sql()
     assert "'<percent> and <percent>'" in sql()
     assert step.checksum in sql()
+
+
+@pytest.mark.parametrize("name", ["a$txbox$b", "$txbox_1$", "a$fn$b", "a%b"])
+def test_a_name_that_would_break_out_of_the_text_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="in its name cannot be used"):
+        sql(name)
