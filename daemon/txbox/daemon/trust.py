@@ -119,5 +119,5 @@ def _why_distrusted(host: str, port: int, ca: Any, trust: str, *, named: bool, p
     except ssl.SSLCertVerificationError as error:
         mend = _MENDS.get(error.verify_code, f"look at the certificate and {trust}").format(trust=trust)
         return f"{error.verify_message.rstrip('.')}; {mend}"
-    except OSError as error:  # ssl.SSLError too
+    except (OSError, ValueError) as error:  # ssl.SSLError too; UnicodeError: kafka..local is no name
         return f"{error}; look at the certificate and {trust}"

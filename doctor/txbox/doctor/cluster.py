@@ -51,6 +51,8 @@ def unreachable(asked: Iterable[Address]) -> dict[Address, str]:
             socket.create_connection((address.host, address.port), timeout=_PATIENCE).close()
         except socket.gaierror:
             found[address] = "the name does not resolve"
+        except ValueError:  # UnicodeError, of kafka..local
+            found[address] = "no address can be written like this"
         except OSError as error:
             found[address] = (error.strerror or str(error) or type(error).__name__).lower()
     return found
@@ -104,12 +106,22 @@ def judge_topics(
     )
 
 
-def judge_sizes(limits: Mapping[str, int], largest: int, client: int | None) -> Finding:
-    """Say whether topics, and our own client, take what an Outbox takes: payloads of `largest` bytes."""
+def judge_sizes(limits: Mapping[str, int], largest: int, client: str | float | None) -> Finding:
+    """Say whether topics, and our own client, take what an Outbox takes: payloads of `largest` bytes.
+
+    `client` is message.max.bytes of [kafka.client], if it is set: librdkafka takes any text that begins with a number.
+    """
     needed = largest + _REST
-    if client is not None and client < needed:
+    try:
+        own = needed if client is None else int(client)
+    except ValueError:
+        return fail(
+            f"[kafka.client] message.max.bytes is {client!r}: that is no number of bytes",
+            "take message.max.bytes out of [kafka.client]: topics have limits of their own",
+        )
+    if own < needed:
         return warn(
-            f"[kafka.client] message.max.bytes is {client:,}, an Outbox takes payloads of {largest:,} bytes: larger "
+            f"[kafka.client] message.max.bytes is {own:,}, an Outbox takes payloads of {largest:,} bytes: larger "
             "ones are written and then refused",
             "take message.max.bytes out of [kafka.client]: topics have limits of their own",
         )

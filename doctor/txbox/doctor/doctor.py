@@ -189,8 +189,7 @@ class Doctor:
 
     def _look_at_sizes(self) -> Finding:
         largest = inspect.signature(Outbox).parameters["max_payload"].default
-        client = self._kafka.client.get("message.max.bytes")
-        return judge_sizes(self._topics.limits, largest, None if client is None else int(client))
+        return judge_sizes(self._topics.limits, largest, self._kafka.client.get("message.max.bytes"))
 
     def _look_at_standby(self) -> Finding:
         name = self._config.name

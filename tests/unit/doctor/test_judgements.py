@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txbox.doctor import Check, Finding, Level, examine
-from txbox.doctor.cluster import Address, addresses, judge_sizes, judge_topics
+from txbox.doctor.cluster import Address, addresses, judge_sizes, judge_topics, unreachable
 from txbox.doctor.database import judge_clock, judge_rights, judge_users, skew
 from txbox.doctor.finding import fail, ok, warn
 from txbox.doctor.standing import judge_lag, judge_refused, judge_relay, judge_standby
@@ -123,6 +123,17 @@ def test_limits_are_compared_with_what_an_outbox_takes() -> None:
     assert judge_sizes({"t": 1_048_588}, 900_000, None).level is Level.OK
     assert judge_sizes({"t": 1_048_588}, 1_045_000, None).level is Level.WARN
     assert judge_sizes({"t": 1_048_588}, 900_000, 1_000_000_000).level is Level.OK
+
+
+def test_a_limit_that_is_no_number_is_a_finding() -> None:
+    found = judge_sizes({}, 900_000, "2000000 bytes")
+    assert (found.level, "'2000000 bytes'" in found.why) == (Level.FAIL, True)
+
+
+@pytest.mark.parametrize("servers", ["kafka..local:9092", f"{'k' * 64}.local"])
+def test_an_address_that_nothing_can_have_is_told(servers: str) -> None:
+    [(address, why)] = unreachable(addresses(servers)).items()
+    assert (str(address).partition(":")[0], why) == (servers.partition(":")[0], "no address can be written like this")
 
 
 RELAY = {
