@@ -2,14 +2,10 @@
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from txbox.daemon import Kafka, admin_settings
-from txbox.daemon.kafka import told
+from txbox.daemon import Kafka
+from txbox.daemon.trust import asking
 from txbox.doctor.finding import Finding, fail, ok, warn
 
 __all__ = ["Address", "addresses", "brokers", "judge_brokers", "judge_sizes", "judge_topics", "unreachable"]
@@ -60,15 +56,8 @@ def unreachable(asked: Iterable[Address]) -> dict[Address, str]:
 
 def brokers(kafka: Kafka) -> list[Address]:
     """Return where the cluster says that its brokers are. Raises KafkaException with what the connections said."""
-    said: list[str] = []
-    settings: dict[str, Any] = {**admin_settings(kafka), "error_cb": lambda error: said.append(error.str())}
-    admin = AdminClient(settings)
-    try:
+    with asking(kafka) as admin:
         found = admin.list_topics(timeout=_PATIENCE).brokers.values()
-    except KafkaException as error:
-        with suppress(KafkaException):
-            admin.poll(0)
-        raise KafkaException("; ".join(dict.fromkeys([*said[-2:], told(error)]))) from error
     return [Address(broker.host or "", broker.port or 0, broker.id) for broker in found]
 
 
