@@ -75,7 +75,12 @@ def judge_brokers(found: Collection[Address], away: Mapping[Address, str]) -> Fi
 
 
 def judge_topics(
-    names: Collection[str], limits: Collection[str], denied: Mapping[str, str], *, create: bool
+    names: Collection[str],
+    limits: Collection[str],
+    denied: Mapping[str, str],
+    *,
+    impossible: Collection[str] = (),
+    create: bool,
 ) -> Finding:
     """Say whether the topics of messages are there, and may be looked at."""
     if not names:
@@ -83,6 +88,13 @@ def judge_topics(
     for name, why in denied.items():
         mend = f"kafka-acls --add --allow-principal User:... --producer --operation DescribeConfigs --topic {name}"
         return fail(f"Kafka does not let us describe topic {name!r}: {why}", mend)
+    if impossible:
+        return fail(
+            f"Kafka allows no topic of the name {', '.join(map(repr, sorted(impossible)))}: publishing stops before "
+            "the first message of it",
+            "write another topic or aggregate, or mend relay.topic; what is written is held with "
+            "relay.on_undeliverable = hold, then: txbox outbox skip",
+        )
     missing = sorted(set(names) - set(limits))
     if not missing:
         return ok(f"{len(names)} there: {', '.join(sorted(names)[:10])}")

@@ -185,7 +185,8 @@ class Doctor:
             used = cursor.execute(self._statements["topics"], {"template": self._config.topic}).fetchall()
         names = {*used, *self._asked}
         self._topics.learn(names)
-        return judge_topics(names, self._topics.limits, self._topics.denied, create=self._create)
+        known = self._topics
+        return judge_topics(names, known.limits, known.denied, impossible=known.impossible, create=self._create)
 
     def _look_at_sizes(self) -> Finding:
         largest = inspect.signature(Outbox).parameters["max_payload"].default
