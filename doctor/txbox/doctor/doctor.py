@@ -98,7 +98,7 @@ class Doctor:
         yield Check("sizes", self._look_at_sizes, ("topics",))
         yield Check("relay", lambda: judge_relay(self._config.name, self._relays()), ("schema",))
         yield Check("standby", self._look_at_standby, ("schema",))
-        yield Check("other relays", lambda: judge_others(self._config.name, self._relays()), ("schema",))
+        yield Check("other relays", self._look_at_others, ("schema",))
         yield Check("refused", lambda: judge_refused(*self._row("refused")), ("schema",))
         yield Check("dead", lambda: judge_dead(consumers.standing(self._conn, self._schema)), ("schema",))
         yield Check("lag", self._look_at_lag, ("schema", "kafka", "brokers"))
@@ -196,6 +196,9 @@ class Doctor:
         name = self._config.name
         leading = any(relay["leading"] for relay in self._relays() if relay["name"] == name)
         return judge_standby(name, int(self._row("relays", {"name": name})[0]), leading=leading)
+
+    def _look_at_others(self) -> Finding:
+        return judge_others(self._config.name, self._relays(), self._schema)
 
     def _look_at_lag(self) -> Finding:
         names = [record["consumer"] for record in consumers.standing(self._conn, self._schema)]

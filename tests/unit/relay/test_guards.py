@@ -1,6 +1,7 @@
 """What a relay refuses to rely on."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,20 @@ def test_session_that_would_show_or_save_less_is_refused_with_its_mend(facts: Fa
 def test_sequence_that_was_restarted_is_refused_even_when_it_has_overtaken_the_tail(facts: Facts):
     with pytest.raises(UnfitSequence, match=r"restarted or made anew.*Mend: "):
         check("default", replace(facts, last_value=1000), STORED)
+
+
+@pytest.mark.parametrize("changed", [{"cache": 20}, {"permanent": False}, {"increment": 2}, {"detaching": "p0"}])
+def test_mends_name_the_schema_that_is_configured(changed: dict[str, Any]):
+    with pytest.raises(UnfitSequence, match=r'Mend: ALTER TABLE "My ""Own"""\."outbox" '):
+        require_fit(replace(FIT, **changed), 4711, 'My "Own"')
+
+
+def test_mends_of_the_cursor_name_the_schema_that_is_configured():
+    with pytest.raises(UnfitSequence) as refused:
+        check("it's", FIT, replace(STORED, sequence_oid=1), 'My "Own"')
+    for statement in ("UPDATE", "DELETE FROM"):
+        assert f'{statement} "My ""Own"""."relay_cursor" ' in str(refused.value)
+    assert str(refused.value).count("WHERE name = 'it''s'") == 2
 
 
 def test_cursor_of_another_server_is_refused():
