@@ -76,7 +76,8 @@ def check(name: str, facts: Facts, stored: Stored | None, schema: str = "txbox")
     if stored.system_identifier not in (None, facts.system_identifier):
         raise WrongCluster(name, str(stored.system_identifier), facts.system_identifier)
     if facts.last_value < stored.tail:
-        raise CursorAhead(name, stored.tail, facts.last_value)
+        outbox = sql.Literal(sql.Identifier(schema, "outbox").as_string(None)).as_string(None)
+        raise CursorAhead(name, stored.tail, facts.last_value, outbox)
     # TRUNCATE ... RESTART IDENTITY gives the sequence a new file: it may have overtaken the tail again since.
     if stored.sequence_oid is not None and (
         (stored.sequence_oid, stored.sequence_filenode) != (facts.sequence_oid, facts.sequence_filenode)

@@ -16,7 +16,7 @@ from txbox.relay import CursorAhead, Relay, UnfitSequence
 RelayOnce = Callable[..., Relay]
 
 ALTER = 'ALTER TABLE "txbox"."outbox" ALTER COLUMN seq'
-SET_FORTH = "SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), 3)"
+SET_FORTH = """SELECT setval(pg_get_serial_sequence('"txbox"."outbox"', 'seq'), 3)"""
 SET_BACK = "SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), 1)"
 GO_ON = """UPDATE "txbox"."relay_cursor" SET sequence_oid = NULL WHERE name = 'default'"""
 FROM_THE_START = """DELETE FROM "txbox"."relay_cursor" WHERE name = 'default'"""

@@ -103,3 +103,8 @@ def test_sequence_that_was_set_back_is_refused_before_rows_are_passed_over():
     with pytest.raises(CursorAhead) as refused:
         check("default", replace(FIT, last_value=99), STORED)
     assert (refused.value.tail, refused.value.last) == (100, 99)
+
+
+def test_mend_of_a_sequence_that_was_set_back_names_the_schema_that_is_configured():
+    with pytest.raises(CursorAhead, match=r"""pg_get_serial_sequence\('"o''clock"\."outbox"', 'seq'\), 100"""):
+        check("default", replace(FIT, last_value=99), STORED, "o'clock")
