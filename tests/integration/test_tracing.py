@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
@@ -218,6 +218,29 @@ def test_headers_of_other_writers_end_no_relay(
     relay_once()
     assert len(topics.read(topic)) == 1
     assert tracing.spans == []
+
+
+def test_a_span_processor_that_fails_ends_no_relay(
+    tracing: Tracing,
+    publish: Publish,
+    topic: str,
+    relay_once: Callable[..., Relay],
+    topics: Topics,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Failing(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.name.startswith("send "):
+                raise RuntimeError(CANARY)
+
+    tracing.provider.add_span_processor(Failing())
+    with tracing.tracer.start_as_current_span("checkout"):
+        publish(Message("T", topic=topic))
+    relay_once()
+    assert len(topics.read(topic)) == 1
+    [record] = [record for record in caplog.records if record.message == "a span processor failed"]
+    assert vars(record)["error"] == "RuntimeError"
+    assert CANARY not in caplog.text
 
 
 def test_a_batch_has_a_hundred_spans_at_most(

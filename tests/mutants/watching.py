@@ -93,7 +93,7 @@ WATCHING = (
     Mutant(
         "rows that came too fast are not counted",
         _FOLLOWING,
-        "            self.passed_over += first - self._above - 1\n",
+        "            self.passed_over += self._between(self._above, first)\n",
         "",
         f"{_FOLLOWED} -k counted",
     ),

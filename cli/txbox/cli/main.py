@@ -14,6 +14,7 @@ from txbox.cli.options import State
 from txbox.cli.settings import read_file
 from txbox.consumer import ConsumerError
 from txbox.daemon import DaemonError
+from txbox.daemon.kafka import told
 from txbox.relay import RelayError
 from txbox.schema import SchemaError
 
@@ -74,7 +75,7 @@ class _Txbox(click.Group):
         except psycopg.Error as error:
             raise click.ClickException(f"PostgreSQL: {type(error).__name__}: {str(error).strip()}") from error
         except KafkaException as error:
-            raise click.ClickException(f"Kafka: {error.args[0].str()}") from error
+            raise click.ClickException(f"Kafka: {told(error)}") from error
         except KeyboardInterrupt:
             ctx.exit(130)
 

@@ -13,7 +13,8 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from txbox.consumer.choosing import MOST_BEHIND, shown
-from txbox.daemon import Kafka, admin_settings
+from txbox.daemon import Kafka
+from txbox.daemon.trust import asking
 from txbox.schema import Statements
 
 __all__ = ["Group", "blocked", "groups", "lag", "show", "standing", "stats"]
@@ -63,14 +64,14 @@ class Group:
 
 def groups(kafka: Kafka, consumers: Sequence[str], *, over: float) -> dict[str, Group]:
     """Return what Kafka knows of these consumers, from two looks `over` seconds apart. Raises KafkaException."""
-    admin = AdminClient(admin_settings(kafka))
     if not consumers:
         return {}
-    described = admin.describe_consumer_groups(list(consumers), request_timeout=_GLANCE)
-    members = {name: len(future.result(timeout=2 * _GLANCE).members) for name, future in described.items()}
-    before, began = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic()
-    time.sleep(over)
-    after, seconds = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic() - began
+    with asking(kafka) as admin:
+        described = admin.describe_consumer_groups(list(consumers), request_timeout=_GLANCE)
+        members = {name: len(future.result(timeout=2 * _GLANCE).members) for name, future in described.items()}
+        before, began = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic()
+        time.sleep(over)
+        after, seconds = {name: _lags(admin, name, _GLANCE) for name in consumers}, time.monotonic() - began
     return {
         name: Group(
             members=members[name],
@@ -90,7 +91,8 @@ def lag(kafka: Kafka, consumer: str) -> list[Record]:
 
     The committed offset is read first, the end afterwards: a distance is never negative. Raises KafkaException.
     """
-    return _lags(AdminClient(admin_settings(kafka)), consumer, _PATIENCE)
+    with asking(kafka) as admin:
+        return _lags(admin, consumer, _PATIENCE)
 
 
 def _lags(admin: AdminClient, consumer: str, patience: float) -> list[Record]:

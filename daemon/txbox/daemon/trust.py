@@ -8,14 +8,18 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import psycopg
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
-__all__ = ["distrusts", "explain_kafka", "explain_postgres"]
+from txbox.daemon.kafka import Kafka, admin_settings
+
+__all__ = ["asking", "distrusts", "explain_kafka", "explain_postgres"]
 
 #: seconds for a server's certificate
 _PATIENCE: Final = 3.0
@@ -36,6 +40,8 @@ _OURS_REFUSED: Final = re.compile(
     r"alert (certificate|unknown ca|bad certificate)|certificate required|valid client cert"
 )
 _BROKER: Final = re.compile(r"(?:sasl_)?ssl://(?P<host>\S+):(?P<port>\d+)/")
+#: what a question has for an answer when no broker was heard: the connections know more
+_UNHEARD: Final = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 _SERVER: Final = re.compile(r'connection to server at "(?P<host>[^"]+)".*?, port (?P<port>\d+)')
 
 
@@ -74,6 +80,28 @@ def explain_kafka(error: KafkaError, settings: Mapping[str, Any]) -> str:
     if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # and nothing else was heard: they hang up
         return f"{text}; if their port has TLS or asks for users, kafka.client security.protocol must say so"
     return text
+
+
+@contextmanager
+def asking(kafka: Kafka) -> Iterator[AdminClient]:
+    """Yield a client for questions; a KafkaException of them tells what the connections said, if no broker was heard.
+
+    Raises RefusedSetting, KafkaException.
+    """
+    heard: list[KafkaError] = []
+    settings: dict[str, Any] = {**admin_settings(kafka), "error_cb": heard.append}
+    admin = AdminClient(settings)
+    try:
+        yield admin
+    except KafkaException as exception:
+        with suppress(KafkaException):
+            admin.poll(0)
+        # That all are down is told last, and says least.
+        causes = [error for error in heard if error.code() != KafkaError._ALL_BROKERS_DOWN] or heard  # noqa: SLF001
+        if not causes or exception.args[0].code() not in _UNHEARD:
+            raise
+        why = explain_kafka(causes[-1], settings)
+        raise KafkaException(KafkaError(causes[-1].code(), why)) from exception
 
 
 def explain_postgres(error: psycopg.Error, given: Mapping[str, Any]) -> str:
@@ -119,5 +147,5 @@ def _why_distrusted(host: str, port: int, ca: Any, trust: str, *, named: bool, p
     except ssl.SSLCertVerificationError as error:
         mend = _MENDS.get(error.verify_code, f"look at the certificate and {trust}").format(trust=trust)
         return f"{error.verify_message.rstrip('.')}; {mend}"
-    except OSError as error:  # ssl.SSLError too
+    except (OSError, ValueError) as error:  # ssl.SSLError too; UnicodeError: kafka..local is no name
         return f"{error}; look at the certificate and {trust}"

@@ -2,14 +2,10 @@
 
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
-from txbox.daemon import Kafka, admin_settings
-from txbox.daemon.kafka import told
+from txbox.daemon import Kafka
+from txbox.daemon.trust import asking
 from txbox.doctor.finding import Finding, fail, ok, warn
 
 __all__ = ["Address", "addresses", "brokers", "judge_brokers", "judge_sizes", "judge_topics", "unreachable"]
@@ -51,6 +47,8 @@ def unreachable(asked: Iterable[Address]) -> dict[Address, str]:
             socket.create_connection((address.host, address.port), timeout=_PATIENCE).close()
         except socket.gaierror:
             found[address] = "the name does not resolve"
+        except ValueError:  # UnicodeError, of kafka..local
+            found[address] = "no address can be written like this"
         except OSError as error:
             found[address] = (error.strerror or str(error) or type(error).__name__).lower()
     return found
@@ -58,15 +56,8 @@ def unreachable(asked: Iterable[Address]) -> dict[Address, str]:
 
 def brokers(kafka: Kafka) -> list[Address]:
     """Return where the cluster says that its brokers are. Raises KafkaException with what the connections said."""
-    said: list[str] = []
-    settings: dict[str, Any] = {**admin_settings(kafka), "error_cb": lambda error: said.append(error.str())}
-    admin = AdminClient(settings)
-    try:
+    with asking(kafka) as admin:
         found = admin.list_topics(timeout=_PATIENCE).brokers.values()
-    except KafkaException as error:
-        with suppress(KafkaException):
-            admin.poll(0)
-        raise KafkaException("; ".join(dict.fromkeys([*said[-2:], told(error)]))) from error
     return [Address(broker.host or "", broker.port or 0, broker.id) for broker in found]
 
 
@@ -84,7 +75,12 @@ def judge_brokers(found: Collection[Address], away: Mapping[Address, str]) -> Fi
 
 
 def judge_topics(
-    names: Collection[str], limits: Collection[str], denied: Mapping[str, str], *, create: bool
+    names: Collection[str],
+    limits: Collection[str],
+    denied: Mapping[str, str],
+    *,
+    impossible: Collection[str] = (),
+    create: bool,
 ) -> Finding:
     """Say whether the topics of messages are there, and may be looked at."""
     if not names:
@@ -92,6 +88,13 @@ def judge_topics(
     for name, why in denied.items():
         mend = f"kafka-acls --add --allow-principal User:... --producer --operation DescribeConfigs --topic {name}"
         return fail(f"Kafka does not let us describe topic {name!r}: {why}", mend)
+    if impossible:
+        return fail(
+            f"Kafka allows no topic of the name {', '.join(map(repr, sorted(impossible)))}: publishing stops before "
+            "the first message of it",
+            "write another topic or aggregate, or mend relay.topic; what is written is held with "
+            "relay.on_undeliverable = hold, then: txbox outbox skip",
+        )
     missing = sorted(set(names) - set(limits))
     if not missing:
         return ok(f"{len(names)} there: {', '.join(sorted(names)[:10])}")
@@ -104,12 +107,22 @@ def judge_topics(
     )
 
 
-def judge_sizes(limits: Mapping[str, int], largest: int, client: int | None) -> Finding:
-    """Say whether topics, and our own client, take what an Outbox takes: payloads of `largest` bytes."""
+def judge_sizes(limits: Mapping[str, int], largest: int, client: str | float | None) -> Finding:
+    """Say whether topics, and our own client, take what an Outbox takes: payloads of `largest` bytes.
+
+    `client` is message.max.bytes of [kafka.client], if it is set: librdkafka takes any text that begins with a number.
+    """
     needed = largest + _REST
-    if client is not None and client < needed:
+    try:
+        own = needed if client is None else int(client)
+    except ValueError:
+        return fail(
+            f"[kafka.client] message.max.bytes is {client!r}: that is no number of bytes",
+            "take message.max.bytes out of [kafka.client]: topics have limits of their own",
+        )
+    if own < needed:
         return warn(
-            f"[kafka.client] message.max.bytes is {client:,}, an Outbox takes payloads of {largest:,} bytes: larger "
+            f"[kafka.client] message.max.bytes is {own:,}, an Outbox takes payloads of {largest:,} bytes: larger "
             "ones are written and then refused",
             "take message.max.bytes out of [kafka.client]: topics have limits of their own",
         )

@@ -98,7 +98,7 @@ class Doctor:
         yield Check("sizes", self._look_at_sizes, ("topics",))
         yield Check("relay", lambda: judge_relay(self._config.name, self._relays()), ("schema",))
         yield Check("standby", self._look_at_standby, ("schema",))
-        yield Check("other relays", lambda: judge_others(self._config.name, self._relays()), ("schema",))
+        yield Check("other relays", self._look_at_others, ("schema",))
         yield Check("refused", lambda: judge_refused(*self._row("refused")), ("schema",))
         yield Check("dead", lambda: judge_dead(consumers.standing(self._conn, self._schema)), ("schema",))
         yield Check("lag", self._look_at_lag, ("schema", "kafka", "brokers"))
@@ -185,17 +185,20 @@ class Doctor:
             used = cursor.execute(self._statements["topics"], {"template": self._config.topic}).fetchall()
         names = {*used, *self._asked}
         self._topics.learn(names)
-        return judge_topics(names, self._topics.limits, self._topics.denied, create=self._create)
+        known = self._topics
+        return judge_topics(names, known.limits, known.denied, impossible=known.impossible, create=self._create)
 
     def _look_at_sizes(self) -> Finding:
         largest = inspect.signature(Outbox).parameters["max_payload"].default
-        client = self._kafka.client.get("message.max.bytes")
-        return judge_sizes(self._topics.limits, largest, None if client is None else int(client))
+        return judge_sizes(self._topics.limits, largest, self._kafka.client.get("message.max.bytes"))
 
     def _look_at_standby(self) -> Finding:
         name = self._config.name
         leading = any(relay["leading"] for relay in self._relays() if relay["name"] == name)
         return judge_standby(name, int(self._row("relays", {"name": name})[0]), leading=leading)
+
+    def _look_at_others(self) -> Finding:
+        return judge_others(self._config.name, self._relays(), self._schema)
 
     def _look_at_lag(self) -> Finding:
         names = [record["consumer"] for record in consumers.standing(self._conn, self._schema)]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from psycopg import sql
+
 from txbox.doctor.finding import Finding, fail, ok, warn
 
 __all__ = ["judge_dead", "judge_lag", "judge_others", "judge_refused", "judge_relay", "judge_standby", "runs"]
@@ -49,16 +51,16 @@ def judge_relay(name: str, relays: Sequence[Record]) -> Finding:
     return ok(f"{mine['leader']} leads, seq {mine['tail']:,}, {mine['pending']:,} wait")
 
 
-def judge_others(name: str, relays: Sequence[Record]) -> Finding:
+def judge_others(name: str, relays: Sequence[Record], schema: str = "txbox") -> Finding:
     """Say whether a cursor of another name stands still: what it has not published is never pruned."""
     idle = [relay for relay in relays if relay["name"] != name and not runs(relay)]
     for relay in idle:
-        other = relay["name"]
+        other, cursor = relay["name"], sql.Identifier(schema, "relay_cursor").as_string(None)
         return warn(
             f"nobody leads relay {other!r} since {relay['saved_at']:%Y-%m-%d %H:%M:%S %Z}: rows above "
             f"seq {relay['tail']:,} are kept for it",
             f"txbox relay run --name {other}; or, if it is not wanted any more, "  # noqa: S608  # told, not run
-            f"DELETE FROM txbox.relay_cursor WHERE name = '{other}'",
+            f"DELETE FROM {cursor} WHERE name = {sql.Literal(other).as_string(None)}",
         )
     return ok("no cursor of another name stands still")
 

@@ -157,12 +157,13 @@ class AnotherLeader(RelayError):
 class CursorAhead(RelayError):
     """The sequence is behind the cursor: new rows would get seqs that count as published."""
 
-    def __init__(self, name: str, tail: int, last: int) -> None:
+    def __init__(self, name: str, tail: int, last: int, outbox: str) -> None:
+        """`outbox`: its quoted name, as a literal."""
         self.tail, self.last = tail, last
         super().__init__(
             f"relay {name!r} has published up to seq {tail}, but the outbox's sequence stands at {last}: it was set "
             "back, or the table was restored or emptied with RESTART IDENTITY. New rows would be passed over. "
-            f"Mend: SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), {tail}), if no row above {last} "
+            f"Mend: SELECT setval(pg_get_serial_sequence({outbox}, 'seq'), {tail}), if no row above {last} "
             "is unpublished"
         )
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from psycopg import Connection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from txbox.schema import Statements
 
@@ -77,13 +77,18 @@ class Following:
             first = new[0] if new else 0
         elif len(new) == _MOST:
             first = new[0]
-            self.passed_over += first - self._above - 1
+            self.passed_over += self._between(self._above, first)
         else:
             first = self._above + 1
         if new:
             self._above = new[-1]
             # Not all of them: a partitioned outbox lets its numbers jump by millions.
             self._missing |= set(range(max(first, self._above - _AWAITED), self._above)) - set(new)
+
+    def _between(self, above: int, below: int) -> int:
+        """Return how many rows are between two numbers: they jump by millions, and rows are pruned."""
+        with self._conn.cursor(row_factory=scalar_row) as cursor:
+            return cursor.execute(self._statements["between"], {"above": above, "below": below}).fetchone() or 0
 
 
 def _newest(seqs: set[int]) -> set[int]:

@@ -31,3 +31,7 @@ FROM rows AS r
 LEFT JOIN {schema}.relay_cursor AS c ON c.name = %(relay)s
 LEFT JOIN {schema}.outbox_held AS h ON h.cursor_name = %(relay)s AND h.seq = r.seq
 ORDER BY r.seq;
+
+-- name: between
+-- The rows between two seqs: they came since the last look, so they are few.
+SELECT count(*) FROM {schema}.outbox WHERE seq > %(above)s AND seq < %(below)s;

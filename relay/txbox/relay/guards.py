@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from txbox.relay.errors import (
     CursorAhead,
     HiddenRows,
@@ -51,7 +53,7 @@ class Stored:
     sequence_filenode: int | None
 
 
-def require_fit(facts: Facts, backend: int) -> None:
+def require_fit(facts: Facts, backend: int, schema: str = "txbox") -> None:
     """Return if a relay may rely on this database. `backend` is the pid that a second statement met.
 
     Raises SharedSession, InRecovery, HiddenRows, UnfitSequence. Each message has the mend.
@@ -61,10 +63,10 @@ def require_fit(facts: Facts, backend: int) -> None:
     if facts.in_recovery:
         raise InRecovery
     _check_role(facts)
-    _check_sequence(facts)
+    _check_sequence(facts, sql.Identifier(schema, "outbox").as_string(None))
 
 
-def check(name: str, facts: Facts, stored: Stored | None) -> None:
+def check(name: str, facts: Facts, stored: Stored | None, schema: str = "txbox") -> None:
     """Return if the cursor that is stored is this database's, and behind its rows.
 
     Raises WrongCluster, CursorAhead, UnfitSequence. Each message has the mend.
@@ -74,16 +76,18 @@ def check(name: str, facts: Facts, stored: Stored | None) -> None:
     if stored.system_identifier not in (None, facts.system_identifier):
         raise WrongCluster(name, str(stored.system_identifier), facts.system_identifier)
     if facts.last_value < stored.tail:
-        raise CursorAhead(name, stored.tail, facts.last_value)
+        outbox = sql.Literal(sql.Identifier(schema, "outbox").as_string(None)).as_string(None)
+        raise CursorAhead(name, stored.tail, facts.last_value, outbox)
     # TRUNCATE ... RESTART IDENTITY gives the sequence a new file: it may have overtaken the tail again since.
     if stored.sequence_oid is not None and (
         (stored.sequence_oid, stored.sequence_filenode) != (facts.sequence_oid, facts.sequence_filenode)
     ):
+        table, literal = sql.Identifier(schema, "relay_cursor").as_string(None), sql.Literal(name).as_string(None)
         raise UnfitSequence(
             "the outbox's sequence was altered, restarted or made anew since the cursor was saved: if it began "
             "again, rows have some that count as published",
-            f"if they did not, UPDATE txbox.relay_cursor SET sequence_oid = NULL WHERE name = '{name}'; else publish "  # noqa: S608  # told, not run
-            f"all rows that the outbox holds once more, DELETE FROM txbox.relay_cursor WHERE name = '{name}'",
+            f"if they did not, UPDATE {table} SET sequence_oid = NULL WHERE name = {literal}; else publish "  # noqa: S608  # told, not run
+            f"all rows that the outbox holds once more, DELETE FROM {table} WHERE name = {literal}",
         )
 
 
@@ -103,9 +107,9 @@ def _check_role(facts: Facts) -> None:
         )
 
 
-def _check_sequence(facts: Facts) -> None:
+def _check_sequence(facts: Facts, outbox: str) -> None:
     """Raise UnfitSequence unless seqs rise by one, are drawn under the lock, and survive a crash."""
-    alter = "ALTER TABLE txbox.outbox ALTER COLUMN seq SET"
+    alter = f"ALTER TABLE {outbox} ALTER COLUMN seq SET"
     if facts.cache != 1:
         raise UnfitSequence(
             f"the outbox's sequence has CACHE {facts.cache}: a session would use seqs that it drew long ago",
@@ -116,12 +120,12 @@ def _check_sequence(facts: Facts) -> None:
     if not facts.permanent:
         raise UnfitSequence(
             "the outbox, a partition or the sequence is unlogged or temporary: a crash would empty it, not the cursor",
-            "ALTER TABLE txbox.outbox SET LOGGED",
+            f"ALTER TABLE {outbox} SET LOGGED",
         )
     if facts.detaching:
         raise UnfitSequence(
             f"partition {facts.detaching} is half detached: nobody sees its rows, which would be taken for rolled back",
-            f"ALTER TABLE txbox.outbox DETACH PARTITION {facts.detaching} FINALIZE, and attach it again if a relay has "
+            f"ALTER TABLE {outbox} DETACH PARTITION {facts.detaching} FINALIZE, and attach it again if a relay has "
             "not published all of it",
         )
     if facts.subscribed:

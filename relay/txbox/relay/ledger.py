@@ -72,11 +72,11 @@ class Ledger:
         with self.conn.cursor(row_factory=scalar_row) as cursor:
             backend = cursor.execute(self.statements["backend"]).fetchone()
         assert backend is not None, "a SELECT without FROM has one row"  # noqa: S101
-        require_fit(facts, backend)
+        require_fit(facts, backend, self._schema)
         stored = self.stored()
         if stored is not None and (stored.sequence_oid != facts.sequence_oid or stored.tail > facts.last_value):
             facts = self.facts()  # those were of before: another leader saved, or the outbox has just been partitioned
-        check(self.name, facts, stored)
+        check(self.name, facts, stored, self._schema)
         if stored is not None and stored.timeline not in (None, facts.timeline):
             # Whichever server was promoted, its cursor stands behind its rows: it is read anew, and nothing else is.
             timelines = {"was": stored.timeline, "timeline": facts.timeline}
@@ -92,7 +92,7 @@ class Ledger:
                 return facts
         raise UnfitSequence(
             "the outbox's seq is no identity column",
-            "ALTER TABLE txbox.outbox ALTER COLUMN seq ADD GENERATED ALWAYS "
+            f"ALTER TABLE {self._table} ALTER COLUMN seq ADD GENERATED ALWAYS "
             "AS IDENTITY (CACHE 1), and let it begin above the last seq",
         )
 

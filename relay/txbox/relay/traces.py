@@ -1,5 +1,6 @@
 """A message's way to Kafka, told to its trace: for the few of a batch whose traces are recorded."""
 
+import logging
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,8 @@ __all__ = ["tell_sent", "traced"]
 _MOST: Final = 100
 #: the header as PostgreSQL writes it, its flags odd: recorded
 _RECORDED: Final = re.compile(r'"traceparent": "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][13579bdf]')
+
+_log = logging.getLogger(__name__)
 
 
 def traced(rows: Iterable[Row]) -> Sequence[Row]:
@@ -37,4 +40,9 @@ def tell_sent(rows: Sequence[Row], departed: float) -> None:
         sent = record_headers(row.id, row.type, row.headers)
         headers = {name: value for name, value in sent if isinstance(value, str)}
         if TRACEPARENT in headers:  # of another writer's row anything may be deep in some other value
-            spans.tell_sent(row.id, row.topic, headers, began=began, ended=ended)
+            try:
+                spans.tell_sent(row.id, row.topic, headers, began=began, ended=ended)
+            except Exception as error:  # of a user's span processor: no reason to publish nothing more
+                # Its class alone: what it says may have been taken from the message.
+                _log.warning("a span processor failed", extra={"error": type(error).__name__})
+                return  # it would with the next too

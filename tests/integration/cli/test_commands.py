@@ -17,6 +17,7 @@ from tests.integration.topics import Topics
 from txbox.cli.main import txbox
 from txbox.daemon import Database, Kafka
 from txbox.outbox import Message, Outbox
+from txbox.sandbox.servers import free_ports
 from txbox.schema.migrations import known
 
 Run = Callable[..., Result]
@@ -141,6 +142,18 @@ def test_messages_are_consumed_and_the_inbox_and_the_lag_tell(
     assert data(run("-o", "json", "inbox", "show", str(taken)))[0]["state"] == "processed"
     assert run("inbox", "show", str(uuid4())).exit_code == 4
     assert [row["lag"] for row in data(run("-o", "json", "consumers", "lag", topic))] == [0]
+
+
+@pytest.mark.parametrize("command", [("relay", "run"), ("consume", "app:consumer")])
+def test_a_broker_that_is_away_is_told_in_a_line(daemon: Daemon, tmp_path: Path, command: tuple[str, ...]):
+    (tmp_path / "app.py").write_text(APP.format(name="orders"))
+    [port] = free_ports(1)
+    done = daemon(*command, "--once", "--bootstrap-servers", f"127.0.0.1:{port}")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    [told] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert told.startswith("Error: Kafka: ")
+    assert str(port) in told
 
 
 def test_held_messages_are_shown_retried_and_skipped(

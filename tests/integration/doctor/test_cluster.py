@@ -109,6 +109,13 @@ def test_topics_that_are_missing_are_named(look: Look, publish: Publish, topics:
     assert missing not in topics._admin.list_topics(timeout=20).topics  # it looks, and makes none
 
 
+@pytest.mark.parametrize("create", [False, True])
+def test_a_name_that_no_topic_can_have_is_not_called_missing(look: Look, *, create: bool) -> None:
+    found = look("orders/new", create_topics=create)["topics"]
+    assert (found.level, "allows no topic of the name 'orders/new'" in found.why) == (Level.FAIL, True)
+    assert "--create" not in found.mend
+
+
 def test_a_topic_that_takes_less_than_an_outbox(look: Look, topics: Topics) -> None:
     small = topics.make(max_message_bytes="500000")
     found = look(small)["sizes"]

@@ -99,11 +99,19 @@ CURSOR = "INSERT INTO txbox.relay_cursor (name, tail, system_identifier, sequenc
         (f"{SEQ} SET CACHE 10", "CACHE 10", "SET CACHE 1"),
         (f"{SEQ} SET INCREMENT 2", "does not rise by one", "SET INCREMENT 1"),
         (f"{SEQ} SET CYCLE", "does not rise by one", "SET NO CYCLE"),
-        (f"{SEQ} DROP IDENTITY", "no identity column", "ADD GENERATED ALWAYS"),
+        (
+            f"{SEQ} DROP IDENTITY",
+            "no identity column",
+            'ALTER TABLE "txbox"."outbox" ALTER COLUMN seq ADD GENERATED ALWAYS',
+        ),
         ("ALTER TABLE txbox.outbox SET UNLOGGED", "a crash would empty it", "SET LOGGED"),
         (f"{CURSOR} VALUES ('default', 100, NULL, NULL, NULL)", "published up to seq 100", "SELECT setval("),
         (f"{CURSOR} VALUES ('default', 0, '1', NULL, NULL)", "system identifier 1", "txbox relay accept-cluster"),
-        (f"{CURSOR} VALUES ('default', 0, NULL, 1, 1)", "altered, restarted or made anew", "UPDATE txbox.relay_cursor"),
+        (
+            f"{CURSOR} VALUES ('default', 0, NULL, 1, 1)",
+            "altered, restarted or made anew",
+            'UPDATE "txbox"."relay_cursor"',
+        ),
     ],
 )
 def test_each_guard_of_the_relay_is_asked(look: Look, conn: Connection, fault: str, why: str, mend: str) -> None:

@@ -85,7 +85,7 @@ def test_a_cursor_that_is_wanted_no_more_keeps_rows(
     conn.execute("UPDATE txbox.relay_cursor SET saved_at = now() - interval '1 year'")
     found = look()["other relays"]
     assert (found.level, "'of-last-year'" in found.why) == (Level.WARN, True)
-    assert "DELETE FROM txbox.relay_cursor WHERE name = 'of-last-year'" in found.mend
+    assert 'DELETE FROM "txbox"."relay_cursor" WHERE name = \'of-last-year\'' in found.mend
 
 
 def test_what_kafka_refused(look: Look, publish: Publish, relay_once: RelayOnce, topics: Topics) -> None:

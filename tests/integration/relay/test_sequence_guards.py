@@ -15,11 +15,11 @@ from txbox.relay import CursorAhead, Relay, UnfitSequence
 
 RelayOnce = Callable[..., Relay]
 
-ALTER = "ALTER TABLE txbox.outbox ALTER COLUMN seq"
-SET_FORTH = "SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), 3)"
+ALTER = 'ALTER TABLE "txbox"."outbox" ALTER COLUMN seq'
+SET_FORTH = """SELECT setval(pg_get_serial_sequence('"txbox"."outbox"', 'seq'), 3)"""
 SET_BACK = "SELECT setval(pg_get_serial_sequence('txbox.outbox', 'seq'), 1)"
-GO_ON = "UPDATE txbox.relay_cursor SET sequence_oid = NULL WHERE name = 'default'"
-FROM_THE_START = "DELETE FROM txbox.relay_cursor WHERE name = 'default'"
+GO_ON = """UPDATE "txbox"."relay_cursor" SET sequence_oid = NULL WHERE name = 'default'"""
+FROM_THE_START = """DELETE FROM "txbox"."relay_cursor" WHERE name = 'default'"""
 SUBSCRIBE = """CREATE PUBLICATION here FOR TABLE txbox.outbox;
 CREATE SUBSCRIPTION there CONNECTION '{url}' PUBLICATION here
     WITH (create_slot = false, slot_name = NONE, enabled = false, copy_data = false)
@@ -30,7 +30,11 @@ CASES = {
     "cache": (f"{ALTER} SET CACHE 20", "CACHE 20", [f"{ALTER} SET CACHE 1", GO_ON]),
     "increment": (f"{ALTER} SET INCREMENT 2", "rise by one", [f"{ALTER} SET INCREMENT 1 SET NO CYCLE", GO_ON]),
     "cycle": (f"{ALTER} SET CYCLE", "rise by one", [f"{ALTER} SET INCREMENT 1 SET NO CYCLE", GO_ON]),
-    "unlogged": ("ALTER TABLE txbox.outbox SET UNLOGGED", "unlogged", ["ALTER TABLE txbox.outbox SET LOGGED", GO_ON]),
+    "unlogged": (
+        "ALTER TABLE txbox.outbox SET UNLOGGED",
+        "unlogged",
+        ['ALTER TABLE "txbox"."outbox" SET LOGGED', GO_ON],
+    ),
     "restarted": (f"{ALTER} RESTART", "stands at 0", [SET_FORTH, GO_ON]),
     "set back": (SET_BACK, "stands at 1", [SET_FORTH]),
     "truncated": ("TRUNCATE txbox.outbox RESTART IDENTITY", "stands at 0", [SET_FORTH, GO_ON]),

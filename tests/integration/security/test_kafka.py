@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from tests.integration.conftest import Publish
 from tests.integration.running import running
@@ -17,8 +18,10 @@ from tests.integration.security.certificates import Authority
 from tests.integration.security.conftest import PASSWORD
 from tests.integration.topics import Topics
 from tests.waiting import eventually
-from txbox.consumer import Consumer, ConsumerConfig, Runner
+from txbox.consumer import Consumer, ConsumerConfig, Runner, report
 from txbox.daemon import Database, Health, Kafka
+from txbox.daemon.kafka import told
+from txbox.doctor.cluster import brokers
 from txbox.outbox import Message
 from txbox.relay import Relay, RelayConfig
 
@@ -182,6 +185,33 @@ def test_what_is_ours_and_wrong_is_told_and_mending_its_file_is_enough(
         named.password.write_text("hunter2-new")
         for both in rounds:
             both.goes()
+
+
+def _wrong_authority(way: Way) -> None:
+    way.tls()
+    way.trust(way.stranger)
+
+
+def _wrong_password(way: Way) -> None:
+    way.user()
+    way.password.write_text("hunter2-wrong")
+
+
+@pytest.mark.parametrize(
+    "ask", [brokers, partial(report.lag, consumer="c"), partial(report.groups, consumers=["c"], over=0)]
+)
+@pytest.mark.parametrize(
+    ("wrong", "mend"),
+    [(_wrong_authority, "must have the authority that signed it"), (_wrong_password, "look at kafka.client sasl")],
+)
+def test_who_only_asks_is_told_as_much(
+    way: Way, ask: Callable[[Kafka], object], wrong: Callable[[Way], None], mend: str
+) -> None:
+    wrong(way)
+    with pytest.raises(KafkaException) as raised:
+        ask(way.kafka)
+    assert mend in told(raised.value)
+    assert isinstance(raised.value.args[0], KafkaError)
 
 
 def test_settings_that_do_not_fit_the_broker_are_named(ways: Callable[[], Way], round_: Callable[[Way], Round]) -> None:

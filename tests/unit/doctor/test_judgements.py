@@ -1,14 +1,16 @@
 """What facts mean, where no server is needed to have them."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from txbox.doctor import Check, Finding, Level, examine
-from txbox.doctor.cluster import Address, addresses, judge_sizes, judge_topics
+from txbox.doctor.cluster import Address, addresses, judge_sizes, judge_topics, unreachable
 from txbox.doctor.database import judge_clock, judge_rights, judge_users, skew
 from txbox.doctor.finding import fail, ok, warn
-from txbox.doctor.standing import judge_lag, judge_refused, judge_relay, judge_standby
+from txbox.doctor.standing import judge_lag, judge_others, judge_refused, judge_relay, judge_standby
 from txbox.relay import WrongCluster
 from txbox.schema import SchemaMissing
 from txbox.schema.locks import User
@@ -125,6 +127,17 @@ def test_limits_are_compared_with_what_an_outbox_takes() -> None:
     assert judge_sizes({"t": 1_048_588}, 900_000, 1_000_000_000).level is Level.OK
 
 
+def test_a_limit_that_is_no_number_is_a_finding() -> None:
+    found = judge_sizes({}, 900_000, "2000000 bytes")
+    assert (found.level, "'2000000 bytes'" in found.why) == (Level.FAIL, True)
+
+
+@pytest.mark.parametrize("servers", ["kafka..local:9092", f"{'k' * 64}.local"])
+def test_an_address_that_nothing_can_have_is_told(servers: str) -> None:
+    [(address, why)] = unreachable(addresses(servers)).items()
+    assert (str(address).partition(":")[0], why) == (servers.partition(":")[0], "no address can be written like this")
+
+
 RELAY = {
     "name": "r",
     "leading": True,
@@ -151,6 +164,18 @@ RELAY = {
 )
 def test_a_relay_is_judged_by_what_waits(changed: dict[str, object], level: str) -> None:
     assert judge_relay("r", [RELAY | changed]).level == level
+
+
+def test_a_cursor_that_stands_still_is_named_in_the_schema_that_is_configured() -> None:
+    idle = {
+        "name": "it's",
+        "leading": False,
+        "saved_ago": 99.0,
+        "saved_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "tail": 9,
+    }
+    mend = judge_others("r", [idle], 'My "Own"').mend
+    assert mend.endswith("""DELETE FROM "My ""Own""\".\"relay_cursor" WHERE name = 'it''s'""")
 
 
 def test_the_others() -> None:

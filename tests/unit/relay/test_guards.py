@@ -1,6 +1,7 @@
 """What a relay refuses to rely on."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,20 @@ def test_sequence_that_was_restarted_is_refused_even_when_it_has_overtaken_the_t
         check("default", replace(facts, last_value=1000), STORED)
 
 
+@pytest.mark.parametrize("changed", [{"cache": 20}, {"permanent": False}, {"increment": 2}, {"detaching": "p0"}])
+def test_mends_name_the_schema_that_is_configured(changed: dict[str, Any]):
+    with pytest.raises(UnfitSequence, match=r'Mend: ALTER TABLE "My ""Own"""\."outbox" '):
+        require_fit(replace(FIT, **changed), 4711, 'My "Own"')
+
+
+def test_mends_of_the_cursor_name_the_schema_that_is_configured():
+    with pytest.raises(UnfitSequence) as refused:
+        check("it's", FIT, replace(STORED, sequence_oid=1), 'My "Own"')
+    for statement in ("UPDATE", "DELETE FROM"):
+        assert f'{statement} "My ""Own"""."relay_cursor" ' in str(refused.value)
+    assert str(refused.value).count("WHERE name = 'it''s'") == 2
+
+
 def test_cursor_of_another_server_is_refused():
     with pytest.raises(WrongCluster, match="identifier 7, this one is 8"):
         check("default", replace(FIT, system_identifier="8"), STORED)
@@ -88,3 +103,8 @@ def test_sequence_that_was_set_back_is_refused_before_rows_are_passed_over():
     with pytest.raises(CursorAhead) as refused:
         check("default", replace(FIT, last_value=99), STORED)
     assert (refused.value.tail, refused.value.last) == (100, 99)
+
+
+def test_mend_of_a_sequence_that_was_set_back_names_the_schema_that_is_configured():
+    with pytest.raises(CursorAhead, match=r"""pg_get_serial_sequence\('"o''clock"\."outbox"', 'seq'\), 100"""):
+        check("default", replace(FIT, last_value=99), STORED, "o'clock")
