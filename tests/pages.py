@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PAGES", "ROOT", "Block", "anchors", "blocks", "links", "prose"]
+__all__ = ["PAGES", "ROOT", "Block", "anchors", "blocks", "links", "named", "prose"]
 
 ROOT: Final = Path(__file__).parent.parent
 #: README.md and all of docs/
@@ -37,6 +37,12 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return a page's blocks, from top to bottom."""
     return list(_blocks(page, page.read_text("utf-8")))
+
+
+def named(page: Path, name: str) -> str:
+    """Return the one block of a page whose first line says which file it is."""
+    (text,) = (block.text for block in blocks(page) if block.text.startswith(f"# {name}\n"))
+    return text
 
 
 def _blocks(page: Path, text: str) -> Iterator[Block]:

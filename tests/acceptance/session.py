@@ -18,6 +18,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -31,7 +32,7 @@ from txbox.cli.main import txbox
 from txbox.cli.settings import read_file
 from txbox.daemon import Database, Kafka
 
-__all__ = ["Failed", "Session"]
+__all__ = ["Failed", "Session", "imported"]
 
 #: they run until they are stopped, and configure the log of their whole process
 _DAEMONS: Final = re.compile(r"txbox (relay run|consume )")
@@ -97,14 +98,7 @@ class Session:
 
     def _python(self, block: Block) -> None:
         if named := _FILE.match(block.text):
-            path = self.folder / named["name"]
-            path.write_text(block.text)
-            spec = importlib.util.spec_from_file_location(path.stem, path)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            self.names |= vars(module)
+            self.names |= vars(imported(self.folder / named["name"], block.text))
         else:
             code = "\n" * block.line + block.text  # so that a traceback has the page's lines
             exec(compile(code, block.page, "exec"), self.names)  # noqa: S102  # our own pages
@@ -132,6 +126,17 @@ class Session:
         )
         if ended.returncode not in _ANSWERS:
             raise Failed(f"{block}: {line}: exit code {ended.returncode}\n{ended.stdout}{ended.stderr}")
+
+
+def imported(path: Path, text: str) -> ModuleType:
+    """Write a file of Python, and return it as a module."""
+    path.write_text(text)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _lines(text: str) -> list[str]:

@@ -1,8 +1,6 @@
 """What docs/frameworks.md shows: an order is placed, told of, and charged for once, in each framework's words."""
 
 import asyncio
-import importlib.util
-import re
 from pathlib import Path
 from types import ModuleType
 
@@ -11,12 +9,14 @@ import pytest
 import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from tests.acceptance.session import imported
 from tests.integration.frameworks import django_database, sqlalchemy_url
+from tests.pages import ROOT, blocks, named
 from txbox.consumer import Runner
 from txbox.daemon import Database, Kafka
 from txbox.relay import Relay, RelayConfig
 
-PAGE = (Path(__file__).parent.parent.parent / "docs/frameworks.md").read_text()
+PAGE = ROOT / "docs/frameworks.md"
 
 
 @pytest.fixture
@@ -27,19 +27,8 @@ def tables(conn: psycopg.Connection) -> None:
 
 def block(name: str, folder: Path, topic: str) -> ModuleType:
     """Import the page's block whose first line names the file; its topic, and its consumer, are the test's own."""
-    (code,) = re.findall(rf"```python\n# {re.escape(name)}\n(.*?)```", PAGE, re.DOTALL)
-    path = folder / name
-    path.write_text(
-        code.replace('"orders", key', f'"{topic}", key').replace(
-            '"billing", topics=["orders"]', f'"{topic}", topics=["{topic}"]'
-        )
-    )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    code = named(PAGE, name).replace('"orders", key', f'"{topic}", key')
+    return imported(folder / name, code.replace('"billing", topics=["orders"]', f'"{topic}", topics=["{topic}"]'))
 
 
 def handled(billing: ModuleType, database: Database, kafka: Kafka) -> None:
@@ -74,7 +63,7 @@ def test_djangos(database: Database, kafka: Kafka, conn: psycopg.Connection, txb
 
 @pytest.mark.usefixtures("tables")
 def test_a_triggers(database: Database, kafka: Kafka, conn: psycopg.Connection, txbox_topic: str, tmp_path: Path):
-    (code,) = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = (block.text for block in blocks(PAGE) if block.language == "sql")
     conn.execute(code.replace("'orders'", f"'{txbox_topic}'").encode())
     conn.execute("INSERT INTO orders VALUES ('2', 43)")
     handled(block("sqlalchemy_billing.py", tmp_path, txbox_topic), database, kafka)

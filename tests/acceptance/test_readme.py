@@ -1,7 +1,5 @@
 """The README's code runs: what it shows is what happens."""
 
-import importlib.util
-import re
 from pathlib import Path
 from types import ModuleType
 from uuid import uuid4
@@ -9,25 +7,16 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests.acceptance.session import imported
+from tests.pages import ROOT, named
 from txbox.consumer import Runner
 from txbox.daemon import Database, Kafka
 from txbox.relay import Relay, RelayConfig
 
-ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text()
-
 
 def block(name: str, folder: Path) -> ModuleType:
     """Import the README's code block whose first line names the file `name`."""
-    (code,) = re.findall(rf"```python\n# {re.escape(name)}\n(.*?)```", README, re.DOTALL)
-    path = folder / name
-    path.write_text(code)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return imported(folder / name, named(ROOT / "README.md", name))
 
 
 def test_the_example_charges_once_for_an_order(

@@ -63,9 +63,7 @@ class Loop:
         self._consumer, self._broker, self._troubles = consumer, broker, troubles
         self._health, self._metrics, self._clock, self._config = health, metrics, clock, config
         inbox = Inbox(conn, schema, consumer.name)
-        template = config.dead_letter_topic
-        letters = DeadLetters(Outbox(schema=schema), consumer.name, template) if template else None
-        self._held = Held(conn, schema, inbox.consumer_id, letters)
+        self._held = Held(conn, schema, inbox.consumer_id, _letters(config.dead_letter_topic, schema, consumer.name))
         retry = Retry(attempts=config.attempts, first=config.backoff_first, cap=config.backoff_cap)
         seconds = _PATIENCE * config.transaction
         self._batches = Batches(
@@ -296,6 +294,10 @@ class Loop:
         if not self._troubles.outage:
             self._health.set("handlers", not self._full, self._full or self._held_now)
         self._look_at = self._clock() + max(_LOOK_EVERY, _SHARE * (self._clock() - began))
+
+
+def _letters(template: str | None, schema: str, consumer: str) -> DeadLetters | None:
+    return DeadLetters(Outbox(schema=schema), consumer, template) if template else None
 
 
 def alive(health: Health, stop: Stop) -> Callable[[float], bool]:

@@ -3,7 +3,7 @@
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -24,62 +24,54 @@ class ConsumerMetrics:
 
     def __init__(self, consumer: str, registry: CollectorRegistry, *, clock: Callable[[], float] = time.time) -> None:
         self._consumer, self._clock = consumer, clock
-        self._messages = Counter(
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._messages = counter(
             "txbox_consumer_messages",
             "Messages by what became of them: processed, duplicate, skipped (no handler for the type), held (to be "
             "tried again, or behind one that is), dead (waits for a person).",
             ["consumer", "topic", "outcome"],
-            registry=registry,
         )
-        self._handler = Histogram(
+        self._handler = histogram(
             "txbox_consumer_handler_seconds",
             "Time in a handler.",
             ["consumer", "type"],
             buckets=_SECONDS,
-            registry=registry,
         )
-        self._end_to_end = Histogram(
+        self._end_to_end = histogram(
             "txbox_consumer_end_to_end_latency_seconds",
             "From a record's timestamp to the commit of its effect.",
             ["consumer", "topic"],
             buckets=_END_TO_END,
-            registry=registry,
         )
-        self._lag = Gauge(
+        self._lag = gauge(
             "txbox_consumer_lag_messages",
             "Messages behind the end of a partition that this process has.",
             ["consumer", "topic", "partition"],
-            registry=registry,
         )
-        lag_seconds = Gauge(
+        lag_seconds = gauge(
             "txbox_consumer_lag_seconds",
             "How far behind in time: age of the last message that was taken, while there are more, or how long they "
             "have waited if none was taken since they came; 0 when there are none.",
             ["consumer"],
-            registry=registry,
         )
         lag_seconds.labels(consumer).set_function(self._late)
-        self._partitions = Gauge(
-            "txbox_consumer_partitions", "Partitions assigned to this process.", ["consumer"], registry=registry
-        )
-        self._transactions = Counter(
+        self._partitions = gauge("txbox_consumer_partitions", "Partitions assigned to this process.", ["consumer"])
+        self._transactions = counter(
             "txbox_consumer_transactions",
             "Transactions by how they ended: committed, or rolled back for a message (message), for the database "
             "(outage), to run again (again), or since a handler ended it (left).",
             ["consumer", "outcome"],
-            registry=registry,
         )
-        self._held = Gauge(
+        self._held = gauge(
             "txbox_consumer_held_messages",
             "Messages that were taken and have not had their effect, waiting or dead; each process counts those of "
             "all.",
             ["consumer", "state"],
-            registry=registry,
         )
-        self.schema_version = Gauge(
+        self.schema_version = gauge(
             "txbox_schema_version",
             "Version of the tables in the database, as this process found it when it connected.",
-            registry=registry,
         )
         #: while there are messages to be handled: when the last one that was taken was written; else when they came
         self._behind_since: float | None = None

@@ -8,12 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from confluent_kafka.admin import AdminClient
 from psycopg import OperationalError
 from psycopg.rows import scalar_row, tuple_row
 
 from txbox.consumer import report as consumers
-from txbox.daemon import Database, Kafka, Link, admin_settings, connect
+from txbox.daemon import Database, Kafka, Link, connect
 from txbox.doctor.cluster import (
     Address,
     addresses,
@@ -194,20 +193,18 @@ class Doctor:
 
     def _look_at_standby(self) -> Finding:
         name = self._config.name
-        leading = any(relay["leading"] for relay in self._relays() if relay["name"] == name)
-        return judge_standby(name, int(self._row("relays", {"name": name})[0]), leading=leading)
+        nobody: dict[str, Any] = {"leading": False, "standbys": 0}
+        mine = next((relay for relay in self._relays() if relay["name"] == name), nobody)
+        return judge_standby(name, mine["leading"] + mine["standbys"], leading=mine["leading"])
 
     def _look_at_others(self) -> Finding:
         return judge_others(self._config.name, self._relays(), self._schema)
 
     def _look_at_lag(self) -> Finding:
         names = [record["consumer"] for record in consumers.standing(self._conn, self._schema)]
-        lags = {name: sum(part["lag"] for part in consumers.lag(self._kafka, name)) for name in names}
-        if not names:
-            return judge_lag({}, {})
-        admin = AdminClient(admin_settings(self._kafka))
-        described = admin.describe_consumer_groups(names, request_timeout=_PATIENCE)
-        return judge_lag(lags, {name: len(group.result(2 * _PATIENCE).members) for name, group in described.items()})
+        found = consumers.groups(self._kafka, names, over=0.0)
+        lags = {name: group.lag or 0 for name, group in found.items()}
+        return judge_lag(lags, {name: group.members for name, group in found.items()})
 
     def _send_probe(self) -> Finding:
         if not any(runs(relay) for relay in self._relays()):
@@ -215,10 +212,7 @@ class Doctor:
         return self._probe.send()
 
     def _relays(self) -> list[dict[str, Any]]:
-        with self._conn.cursor(row_factory=tuple_row) as cursor:
-            saved: dict[str, float] = dict(cursor.execute(self._statements["saved"]).fetchall())
-        found = relays.status(self._conn, self._schema)
-        return [{**relay, "saved_ago": saved.get(relay["name"], 0.0)} for relay in found]
+        return relays.status(self._conn, self._schema)
 
     def _row(self, name: str, parameters: Mapping[str, object] | None = None) -> tuple[Any, ...]:
         with closing(self._conn.cursor(row_factory=tuple_row)) as cursor:

@@ -1,16 +1,6 @@
 -- name: now
 SELECT date_part('epoch', clock_timestamp());
 
--- name: relays
--- How many processes of a relay there are: each has one session, by its name. What a session is called anybody may see.
-SELECT count(*)
-FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = left('txbox relay ' || %(name)s, 63);
-
--- name: saved
--- When each relay saved its cursor, or took the lead: seconds ago, by the server's own clock.
-SELECT name, date_part('epoch', clock_timestamp() - saved_at) FROM {schema}.relay_cursor;
-
 -- name: topics
 -- Where the newest messages go.
 SELECT DISTINCT coalesce(o.topic, replace(%(template)s, '{{aggregate}}', o.aggregatetype)) AS topic

@@ -21,7 +21,7 @@ _BEHIND: Final = 10_000
 
 def runs(relay: Record) -> bool:
     """Return whether a relay leads, or will in a moment: one that cannot go on gives up the lead between its tries."""
-    return bool(relay["leading"]) or relay["saved_ago"] < _TRIES
+    return bool(relay["leading"]) or relay["saved_seconds_ago"] < _TRIES
 
 
 def judge_relay(name: str, relays: Sequence[Record]) -> Finding:
@@ -39,13 +39,13 @@ def judge_relay(name: str, relays: Sequence[Record]) -> Finding:
         how = "leads" if mine["leading"] else "takes the lead again and again and cannot go on"
         return fail(
             f"the cursor of relay {name!r} is stale: {mine['leader']} {how}, the cursor was saved "
-            f"{mine['saved_ago']:,.0f} s ago, and {waiting}",
+            f"{mine['saved_seconds_ago']:,.0f} s ago, and {waiting}",
             "its /readyz and its log say what it waits for (docs/kafka-errors.md); a message that Kafka refuses: "
             "relay.on_undeliverable = hold",
         )
     if not mine["leading"]:
         return warn(
-            f"nobody leads relay {name!r} just now, {mine['leader']} did {mine['saved_ago']:,.0f} s ago",
+            f"nobody leads relay {name!r} just now, {mine['leader']} did {mine['saved_seconds_ago']:,.0f} s ago",
             "ask again; if it stays so: txbox relay run",
         )
     return ok(f"{mine['leader']} leads, seq {mine['tail']:,}, {mine['pending']:,} wait")

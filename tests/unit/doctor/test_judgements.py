@@ -145,7 +145,7 @@ RELAY = {
     "tail": 9,
     "pending": 5,
     "oldest_pending_seconds": 1.0,
-    "saved_ago": 0.1,
+    "saved_seconds_ago": 0.1,
 }
 
 
@@ -155,10 +155,10 @@ RELAY = {
         ({}, "ok"),
         ({"oldest_pending_seconds": None, "pending": 0}, "ok"),
         ({"oldest_pending_seconds": 61.0}, "fail"),
-        ({"leading": False, "saved_ago": 21.0}, "fail"),
-        ({"leading": False, "saved_ago": 21.0, "pending": 0}, "warn"),
-        ({"leading": False, "saved_ago": 5.0}, "warn"),
-        ({"leading": False, "saved_ago": 5.0, "oldest_pending_seconds": 61.0}, "fail"),
+        ({"leading": False, "saved_seconds_ago": 21.0}, "fail"),
+        ({"leading": False, "saved_seconds_ago": 21.0, "pending": 0}, "warn"),
+        ({"leading": False, "saved_seconds_ago": 5.0}, "warn"),
+        ({"leading": False, "saved_seconds_ago": 5.0, "oldest_pending_seconds": 61.0}, "fail"),
         ({"name": "another"}, "warn"),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_cursor_that_stands_still_is_named_in_the_schema_that_is_configured() 
     idle = {
         "name": "it's",
         "leading": False,
-        "saved_ago": 99.0,
+        "saved_seconds_ago": 99.0,
         "saved_at": datetime(2026, 1, 1, tzinfo=UTC),
         "tail": 9,
     }
